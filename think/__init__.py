@@ -1,0 +1,1 @@
+"""A terminal laboratory for small language models that think."""

@@ -1,0 +1,43 @@
+"""The base of every settings class, and the declaration of one setting.
+
+A settings class stands in the file that reads it. Each leaf is declared with `knob`, which says what the value acts
+on; the effect test (`think preset check --effects`) changes the leaf and demands that exactly this channel moves.
+
+    class Schedule(Settings):
+        warmup: NonNegativeInt = knob(0, acts_on="schedule")
+        "optimizer steps of linear rise"
+
+The string under a field is its documentation, with the unit. "Off" is None or absence, never -1.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Channel = Literal["graph", "optimizer", "data", "schedule", "cadence", "evaluation", "judge", "runtime"]
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+"A share, 0 to 1, ends included."
+
+_REQUIRED: Any = ...
+
+
+class Settings(BaseModel):
+    """Frozen, strict, and deaf to nothing: an unknown key is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+
+def knob(default: Any = _REQUIRED, *, acts_on: Channel, may_change_on_resume: bool = False) -> Any:
+    """Declare a leaf: its default (none: required), its channel, and whether a resumed run may change it."""
+    return Field(
+        default=default,
+        json_schema_extra={"acts_on": acts_on, "may_change_on_resume": may_change_on_resume},
+    )
