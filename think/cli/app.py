@@ -1,0 +1,165 @@
+"""The `think` command: a static table of lazy commands, and the one place where errors become text and exit codes.
+
+To add a command: write `think/cli/NAME.py` with a documented function, or with `app = typer.Typer(add_completion=False,
+help="One line.")` for a command that has sub-commands; import torch, numpy and core modules inside the functions; add
+one line to COMMANDS whose help equals the function's first docstring line (or the Typer's help). Print through
+`console`; raise errors of `core/errors.py`; return nothing, or a member of `Exit` when the answer is not 0. Take
+`Json` from `options.py` when the command only reads. `tests/cli/test_commands.py` finds the new line.
+"""
+
+import errno
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from think.cli.console import console
+from think.cli.lazy import Entry, LazyGroup
+from think.core.errors import Exit, InputOutput, MachineCannot, Missing, ThinkError, UsageError
+
+COMMANDS: dict[str, Entry] = {
+    "exit-codes": Entry("think.cli.exit_codes:exit_codes", "List the exit codes and what each means", "Machine"),
+}
+
+LazyGroup.table = COMMANDS
+app = typer.Typer(
+    cls=LazyGroup,
+    help="A terminal laboratory for small language models that think.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        console.out(f"think {version('think-toolkit')}")
+        raise typer.Exit
+
+
+def _set_colour(choice: str | None) -> str | None:
+    if choice is not None:
+        if choice not in ("auto", "always", "never"):
+            raise typer.BadParameter(f"{choice!r} is none of auto, always, never")
+        console.set_colour(choice)
+    return choice
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    color: Annotated[
+        str | None, typer.Option("--color", callback=_set_colour, is_eager=True, help="auto, always or never.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """A terminal laboratory for small language models that think."""
+    console.debug = debug
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command line and give its exit code; never raises."""
+    given = sys.argv[1:] if arguments is None else arguments
+    console.begin(json="--json" in given[: given.index("--")] if "--" in given else "--json" in given)
+    try:
+        code = _code(typer.main.get_command(app)(given, prog_name="think", standalone_mode=False))
+        console.finish()
+        return code
+    except KeyboardInterrupt:
+        console.failed(ThinkError("interrupted"), Exit.INTERRUPTED)
+        return Exit.INTERRUPTED
+    except SystemExit as stop:  # shell completion ends this way
+        return stop.code if isinstance(stop.code, int) else Exit.DONE
+    except BrokenPipeError:  # whoever read the results has left; there is nobody to tell
+        console.abandon()
+        return Exit.INPUT_OUTPUT
+    except Exception as error:  # noqa: BLE001 - the one home of this line: everything becomes text and an exit code
+        return _report(error)
+
+
+def main() -> None:
+    """The console entry point."""
+    sys.exit(run())
+
+
+def _code(returned: Any) -> int:
+    """Commands return nothing or an exit code; `typer.Exit` arrives here as its number."""
+    return returned if isinstance(returned, int) and not isinstance(returned, bool) else Exit.DONE
+
+
+def _report(error: Exception) -> int:
+    if console.debug:
+        console.talk("".join(traceback.format_exception(error)).rstrip())
+    known = _understood(error)
+    if known is None:
+        return _report_bug(error)
+    console.failed(known, known.exit)
+    return known.exit
+
+
+def _understood(error: Exception) -> ThinkError | None:
+    """The same error as one of ours; None when it is a bug."""
+    if isinstance(error, ThinkError):
+        return error
+    if isinstance(error, OSError):
+        return _from_operating_system(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return MachineCannot(
+            f"out of memory ({str(error).splitlines()[0] if str(error) else 'no detail'})",
+            remedy="fewer rows, a shorter length, or more micro-batches; `think train … --dry-run` estimates the need",
+        )
+    if isinstance(error, typer.Abort):
+        return UsageError("stopped at a question")
+    if isinstance(error, TyperException):
+        return _from_typer(error)
+    settings = sys.modules.get("think.presets.decode")
+    if settings is not None and isinstance(error, settings.SettingsError):
+        return _from_settings(error)
+    return None
+
+
+def _from_operating_system(error: OSError) -> ThinkError:
+    place = str(error.filename) if error.filename is not None else None
+    what = error.strerror or str(error)
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return Missing(what, where=place, remedy="check the path")
+    remedies = {
+        errno.ENOSPC: "free some space, or choose another folder with --out or THINK_RUNS",
+        errno.EDQUOT: "free some of your quota, or choose another folder with --out or THINK_RUNS",
+        errno.EROFS: "the file system is read-only; choose another folder with --out or THINK_RUNS",
+        errno.EACCES: "you may not read or write here; choose another folder with --out or THINK_RUNS",
+        errno.EPERM: "you may not do this here; choose another folder with --out or THINK_RUNS",
+    }
+    return InputOutput(what, where=place, remedy=remedies.get(error.errno or 0))
+
+
+def _from_typer(error: TyperException) -> ThinkError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "think"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        console.help(error.format_message())
+        return UsageError("no command was given", remedy=f"{path} --help")
+    return UsageError(str(error.format_message()), remedy=f"{path} --help")
+
+
+def _from_settings(error: Any) -> ThinkError:
+    """Settings mistakes arrive all at once, each with its own place."""
+    converted = ThinkError(str(error))
+    converted.exit = Exit.BAD_SETTINGS
+    return converted
+
+
+def _report_bug(error: Exception) -> int:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    bug = ThinkError(
+        f"this is a bug in think: {type(error).__name__}: {error}",
+        where=f"{frame.filename}:{frame.lineno}",
+        remedy="run the same line as `think --debug …` for the traceback, and report it",
+    )
+    console.failed(bug, Exit.BUG)
+    return Exit.BUG

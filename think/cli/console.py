@@ -1,0 +1,222 @@
+"""The only place that prints. Results go to stdout, talk to stderr.
+
+    console.result("think.doctor/1", data, human)   text, or one JSON envelope when --json was asked
+    console.note / warn / out / table / progress
+
+What is printed may come from files and models, so control characters are made harmless first. Colour follows
+--color, then THINK_COLOR, NO_COLOR, FORCE_COLOR / CLICOLOR_FORCE, then whether the stream is a terminal
+that is not dumb.
+"""
+
+import json as json_format
+import math
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, Protocol
+
+from think.core.errors import ThinkError
+
+PLAIN_PROGRESS_SECONDS = 30.0
+"Away from a terminal: often enough to see life, rare enough not to fill a log."
+
+# C0 without tab and newline, DEL, C1, and the Unicode characters that reorder or hide what follows them.
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def harmless(text: str) -> str:
+    """The text with control characters shown as escapes, so that it can neither move a cursor nor hide anything."""
+    return _HARMFUL.sub(lambda found: ascii(found.group())[1:-1], text.replace("\r\n", "\n"))
+
+
+class Progress(Protocol):
+    """What a long operation reports to."""
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None: ...
+
+
+class Console:
+    """State of one command line: JSON or text, colour, warnings so far, whether a result was given."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.monotonic):
+        self._environment = environment
+        self._clock = clock
+        self.begin(json=False)
+
+    def begin(self, *, json: bool) -> None:
+        """Forget the previous command line."""
+        self.json = json
+        self.debug = False
+        self.warnings: list[str] = []
+        self._colour = "auto"
+        self._answered = False
+        self._abandoned = False
+
+    # ---- colour ---------------------------------------------------------------------------------------------------
+
+    def set_colour(self, choice: str) -> None:
+        """auto, always or never; what was said on the command line wins over the environment."""
+        self._colour = choice
+
+    def colours(self, stream: IO[str]) -> bool:
+        for choice in (self._colour, self._environment.get("THINK_COLOR") or "auto"):
+            if choice != "auto":
+                return choice == "always"
+        if self._environment.get("NO_COLOR"):
+            return False
+        if any(self._environment.get(name, "0") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
+            return True
+        return self.is_terminal(stream)
+
+    def colours_results(self) -> bool:
+        return not self.json and self.colours(sys.stdout)
+
+    def is_terminal(self, stream: IO[str]) -> bool:
+        """A terminal that can move its cursor."""
+        return stream.isatty() and self._environment.get("TERM") != "dumb"
+
+    # ---- stdout ---------------------------------------------------------------------------------------------------
+
+    def result(self, schema: str, data: Any, human: str | Callable[[], Any] = "", *, ok: bool = True) -> None:
+        """Give the command's answer: `data` in an envelope under --json, else the text, or what the function prints."""
+        self._answered = True
+        if self.json:
+            self._envelope(schema, ok=ok, data=data, error=None)
+        elif isinstance(human, str):
+            self.out(human)
+        else:
+            text = human()
+            if isinstance(text, str):
+                self.out(text)
+
+    def out(self, text: str, end: str = "\n") -> None:
+        """Print to stdout. When the reader has left, the rest is dropped and the command keeps its exit code."""
+        if self._abandoned:
+            return
+        try:
+            sys.stdout.write(harmless(text) + end)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self.abandon()
+
+    def stream(self, text: str) -> None:
+        """Print a piece of a long answer; raises BrokenPipeError when the reader has left, so that work can stop."""
+        sys.stdout.write(harmless(text))
+        sys.stdout.flush()
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+        """Print rows: drawn and fitted on a terminal, else plain columns that are never cut."""
+        cells = [[harmless(_cell(value)) for value in row] for row in rows]
+        if self.is_terminal(sys.stdout):
+            self._draw_table(columns, cells, title)
+            return
+        if title:
+            self.out(title)
+        widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
+        for line in [list(columns), *cells]:
+            self.out("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+    def _draw_table(self, columns: Sequence[str], cells: list[list[str]], title: str | None) -> None:
+        from rich import box
+        from rich.console import Console as Rich
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        for column in columns:
+            table.add_column(column)
+        for line in cells:
+            table.add_row(*(Text(cell) for cell in line))
+        Rich(file=sys.stdout, no_color=not self.colours(sys.stdout), highlight=False).print(table)
+
+    # ---- stderr ---------------------------------------------------------------------------------------------------
+
+    def talk(self, text: str) -> None:
+        """One or more lines to stderr, as they are."""
+        try:
+            sys.stderr.write(harmless(text) + "\n")
+            sys.stderr.flush()
+        except OSError:  # with stderr gone there is nobody to tell, and work must go on
+            self.warnings.append("stderr is closed")
+
+    def help(self, text: str) -> None:
+        """Our own help text, bold headings and all, for somebody who gave no command."""
+        sys.stderr.write(text + "\n" if text else "")
+
+    def note(self, text: str) -> None:
+        """Say what is going on."""
+        self.talk(text)
+
+    def warn(self, text: str) -> None:
+        """Say what deserves attention; under --json it stands in the envelope too."""
+        self.warnings.append(text)
+        self.talk(f"warning: {text}")
+
+    def failed(self, error: ThinkError, code: int) -> None:
+        """Show an error that ends the command; under --json as an envelope, unless the answer was already given."""
+        self.talk(f"error: {error}")
+        if self.json and not self._answered:
+            self._envelope("think.error/1", ok=False, data=None, error=error.as_json() | {"exit": int(code)})
+
+    def _envelope(self, schema: str, *, ok: bool, data: Any, error: Any) -> None:
+        envelope = {"schema": schema, "ok": ok, "data": data, "warnings": self.warnings, "error": error}
+        text = json_format.dumps(_finite(envelope), allow_nan=False, ensure_ascii=False, default=str)
+        self.out(text)
+
+    # ---- the rest -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def progress(self, total: float | None, label: str) -> Iterator[Progress]:
+        """A bar with the time left on a terminal; elsewhere one plain line every 30 s and one at the end."""
+        if self.is_terminal(sys.stderr) and not self.json:
+            from think.cli.progress import bar
+
+            with bar(total, label, no_color=not self.colours(sys.stderr)) as shown:
+                yield shown
+        else:
+            from think.cli.progress import PlainProgress
+
+            plain = PlainProgress(total, label, self.talk, self._clock, PLAIN_PROGRESS_SECONDS)
+            yield plain
+            plain.finish()
+
+    def finish(self) -> None:
+        """Force out what is still buffered, so that a full disk behind stdout is an error and not a surprise."""
+        if not self._abandoned:
+            sys.stdout.flush()
+
+    def abandon(self) -> None:
+        """Stdout has no reader any more: let the interpreter end without complaining about it."""
+        self._abandoned = True
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (OSError, ValueError):  # a captured stdout has no descriptor and needs none of this
+            return
+
+    def width(self) -> int:
+        """Columns of the terminal, 80 where there is none."""
+        return shutil.get_terminal_size().columns
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    """The value with NaN and infinities as strings, which JSON has no numbers for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_finite(item) for item in value]
+    return value
+
+
+console = Console()

@@ -1,0 +1,105 @@
+"""Commands that are imported when they are called, not when they are listed.
+
+The root group is filled from a static table, so `think --help`, completion of names and "did you mean" need no command
+module. A `LazyCommand` stands in the group under its name and help; asked for a context or for completions of its own
+arguments, it imports its target and lets the real command answer.
+"""
+
+import importlib
+import shutil
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from think.cli.console import console
+
+
+class Entry(NamedTuple):
+    """One line of the table: where the command lives, its one-line help, and its heading in `think --help`."""
+
+    target: str  # "module:attribute"; the attribute is a typer.Typer or a plain function
+    help: str
+    section: str
+
+
+def load(name: str, target: str) -> Any:
+    """The real command behind a table entry, under the name of the table."""
+    module, _, attribute = target.partition(":")
+    found: typer.Typer | Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    if not isinstance(found, typer.Typer):
+        single = typer.Typer(add_completion=False)
+        single.command()(found)
+        found = single
+    command = typer.main.get_command(found)
+    command.name = name
+    return command
+
+
+class LazyCommand(TyperCommand):
+    """A name and a help text; everything else is the target's."""
+
+    def __init__(self, name: str, entry: Entry):
+        super().__init__(name, help=entry.help)
+        self.entry = entry
+        self._loaded: Any = None
+
+    def loaded(self) -> Any:
+        if self._loaded is None:
+            self._loaded = load(self.name or "", self.entry.target)
+        return self._loaded
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        return self.loaded().make_context(info_name, args, parent=parent, **extra)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        return self.loaded().shell_complete(ctx, incomplete)
+
+
+class LazyGroup(TyperGroup):
+    """The root group; `table` is set by the application."""
+
+    table: Mapping[str, Entry] = {}
+
+    def __init__(self, **attributes: Any):
+        super().__init__(**attributes)
+        self.commands = {name: LazyCommand(name, entry) for name, entry in self.table.items()}
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The whole help in a few milliseconds: importing rich would cost more than everything else together."""
+        ctx.color = console.colours_results()
+        formatter.write(render_help(self.table, self.help or "", _options(self, ctx), bold=ctx.color))
+
+
+def _options(command: Any, ctx: Any) -> list[tuple[str, str]]:
+    records = [parameter.get_help_record(ctx) for parameter in command.get_params(ctx)]
+    return [record for record in records if record is not None]
+
+
+def render_help(table: Mapping[str, Entry], help: str, options: list[tuple[str, str]], *, bold: bool) -> str:
+    """Usage, summary, commands by section, options; at most 100 columns."""
+    width = min(shutil.get_terminal_size().columns, 100)
+
+    def heading(text: str) -> str:
+        return f"\x1b[1m{text}\x1b[0m" if bold else text
+
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for name, entry in table.items():
+        sections.setdefault(entry.section, []).append((name, entry.help))
+    margin = max((len(name) for name in table), default=0) + 4
+    lines = [f"{heading('Usage:')} think [OPTIONS] COMMAND [ARGUMENTS]...", "", help]
+    for section, commands in sections.items():
+        lines += ["", heading(section)]
+        lines += [line for name, text in commands for line in _row(name, text, margin, width)]
+    lines += ["", heading("Options")]
+    margin = max((len(name) for name, _ in options), default=0) + 4
+    lines += [line for name, text in options for line in _row(name, text, margin, width)]
+    lines += ["", "`think COMMAND --help` explains one command."]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, text: str, margin: int, width: int) -> list[str]:
+    wrapped = textwrap.wrap(text, max(width - margin, 20)) or [""]
+    return [f"  {name}".ljust(margin) + wrapped[0], *(" " * margin + line for line in wrapped[1:])]
