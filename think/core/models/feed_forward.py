@@ -1,0 +1,91 @@
+"""Feed-forward parts: what each token does by itself between two mixers.
+
+B batch  T time  D width  E inner width
+"""
+
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from think.core.models.layers import linear, shift
+from think.core.models.roles import Component, Role
+from think.core.models.state import LayerState
+from think.presets.base import Settings, knob
+
+
+class GeluSettings(Settings):
+    """Two maps with a GELU between them."""
+
+    kind: Literal["gelu"] = "gelu"
+    inner: PositiveInt = knob(acts_on="graph")
+    "inner width, channels"
+
+
+class ChannelMixSettings(Settings):
+    """RWKV channel mix: squared ReLU, token shift, and a receptance gate."""
+
+    kind: Literal["channel_mix"] = "channel_mix"
+    inner: PositiveInt = knob(acts_on="graph")
+    "inner width, channels"
+
+
+FeedForwardSettings = Annotated[GeluSettings | ChannelMixSettings, Field(discriminator="kind")]
+
+
+class Gelu(nn.Module):
+    """down(gelu(up(x)))"""
+
+    COMPONENT: Component = "ffn"
+
+    def __init__(self, settings: GeluSettings, width: int, output_scale: float):
+        super().__init__()
+        self.up = linear(width, settings.inner)
+        self.down = linear(settings.inner, width, output_scale)
+
+    def initial_state(self, batch: int) -> LayerState:
+        return {}
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T D"], LayerState]:
+        return self.down(functional.gelu(self.up(x))), {}
+
+
+class ChannelMix(nn.Module):
+    """sigmoid(R x_r) * V relu(K x_k)^2, where x_* mixes each token with its predecessor.    [Peng et al. 2024, eq. 23-26]"""
+
+    COMPONENT: Component = "ffn"
+    ROLES: dict[str, Role] = {"mix_key": "vector", "mix_receptance": "vector"}
+
+    def __init__(self, settings: ChannelMixSettings, width: int, output_scale: float):
+        super().__init__()
+        self.mix_key = nn.Parameter(torch.full((width,), 0.5))
+        self.mix_receptance = nn.Parameter(torch.full((width,), 0.5))
+        self.key = linear(width, settings.inner)
+        self.receptance = linear(width, width)
+        self.value = linear(settings.inner, width, output_scale)
+
+    def initial_state(self, batch: int) -> LayerState:
+        return {"shift": torch.zeros(batch, len(self.mix_key), device=self.mix_key.device)}
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T D"], LayerState]:
+        before = shift(x, state["shift"], reset)
+        key = self.key(torch.lerp(x, before, self.mix_key.to(x.dtype)))
+        receptance = self.receptance(torch.lerp(x, before, self.mix_receptance.to(x.dtype)))
+        value = self.value(functional.relu(key).square())
+        return torch.sigmoid(receptance) * value, {"shift": x[:, -1].float()}
+
+
+def build_feed_forward(settings: GeluSettings | ChannelMixSettings, width: int, output_scale: float) -> nn.Module:
+    """The module that the settings' kind names."""
+    match settings:
+        case GeluSettings():
+            return Gelu(settings, width, output_scale)
+        case ChannelMixSettings():
+            return ChannelMix(settings, width, output_scale)

@@ -1,0 +1,151 @@
+"""Causal softmax attention over the last `context` tokens, with a ring of keys and values as its state.
+
+Positions are rotary and relative: keys are kept unrotated and turned by their distance to the oldest one in view, so
+nothing grows with the length of a stream.    [Su et al. 2021, eq. 34]
+
+B batch  T time  D width  H heads  K head width  W context
+"""
+
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from pydantic import PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from think.core.errors import BadData
+from think.core.models.layers import linear
+from think.core.models.mixers import Mixer
+from think.core.models.roles import Component
+from think.core.models.state import LayerState
+from think.presets.base import Settings as Base
+from think.presets.base import knob
+
+ROTARY_BASE = 10_000.0
+"Wavelengths run from 2 pi to 2 pi times this many tokens, as published."
+
+
+class Sizes(Base):
+    """Sizes of one attention layer."""
+
+    heads: PositiveInt = knob(acts_on="graph")
+    "heads; must divide the model's width into even parts"
+    context: PositiveInt = knob(acts_on="graph")
+    "tokens that a token sees, itself included; also the length of the cache"
+    sliding: bool = knob(True, acts_on="graph")
+    "forget what is older than `context`; otherwise a document longer than that is an error"
+
+
+class Settings(Sizes):
+    """A model whose only mixer is attention: a transformer."""
+
+    kind: Literal["attention"] = "attention"
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose cache is bounded by its context."""
+
+    COMPONENT: Component = "attention"
+    norm_period: int | None = None
+
+    def __init__(self, settings: Sizes, width: int, output_scale: float):
+        super().__init__()
+        if width % (2 * settings.heads):
+            raise ValueError(f"model.width = {width} must be a multiple of twice {settings.heads} attention heads")
+        self.heads, self.head_width = settings.heads, width // settings.heads
+        self.context, self.sliding = settings.context, settings.sliding
+        self.project = linear(width, 3 * width)
+        self.output = linear(width, width, output_scale)
+        wavelengths = ROTARY_BASE ** (torch.arange(0, self.head_width, 2) / self.head_width)
+        self.register_buffer("frequency", 1.0 / wavelengths, persistent=False)
+        self.frequency: Tensor
+
+    def initial_state(self, batch: int) -> LayerState:
+        kept, device = self.context - 1, self.frequency.device
+        shape = (batch, kept, self.heads, self.head_width)
+        return {
+            "attention.keys": torch.zeros(shape, device=device),
+            "attention.values": torch.zeros(shape, device=device),
+            "attention.known": torch.zeros(batch, kept, dtype=torch.bool, device=device),
+            "attention.length": torch.zeros(batch, dtype=torch.int64, device=device),
+        }
+
+    def normalise(self, state: LayerState) -> LayerState:
+        return state
+
+    def rotate(self, x: Float[Tensor, "B S H K"], first: int) -> Float[Tensor, "B S H K"]:
+        """Turn each pair of channels by position times frequency; positions count from `first`."""
+        positions = torch.arange(first, first + x.shape[1], device=x.device)
+        angle = positions.unsqueeze(-1) * self.frequency
+        cosine, sine = angle.cos().unsqueeze(1).to(x.dtype), angle.sin().unsqueeze(1).to(x.dtype)
+        left, right = x.chunk(2, dim=-1)
+        return torch.cat([left * cosine - right * sine, right * cosine + left * sine], dim=-1)
+
+    def visible(
+        self, known: Bool[Tensor, "B S"], time: int, reset: Bool[Tensor, "B T"] | None
+    ) -> Bool[Tensor, "B 1 T W"]:
+        """Which keys (cached ones first) each of the `time` queries may see."""
+        kept = known.shape[1] - time
+        distance = torch.arange(kept, kept + time, device=known.device).unsqueeze(1) - torch.arange(
+            kept + time, device=known.device
+        )
+        allowed = (distance >= 0) & (distance < self.context) & known.unsqueeze(1)
+        if reset is not None:
+            document = reset.cumsum(1)
+            of_key = functional.pad(document, (kept, 0))
+            allowed = allowed & (document.unsqueeze(2) == of_key.unsqueeze(1))
+        return allowed.unsqueeze(1)
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T D"], LayerState]:
+        batch, time, _ = x.shape
+        projected = rearrange(self.project(x), "B T (three H K) -> three B T H K", three=3, H=self.heads)
+        query, new_keys, new_values = projected.unbind()
+        keys = torch.cat([state["attention.keys"].to(x.dtype), new_keys], dim=1)
+        values = torch.cat([state["attention.values"].to(x.dtype), new_values], dim=1)
+        known = functional.pad(state["attention.known"], (0, time), value=True)
+        kept = self.context - 1
+        attended = functional.scaled_dot_product_attention(
+            self.rotate(query, kept).transpose(1, 2),
+            self.rotate(keys, 0).transpose(1, 2),
+            values.transpose(1, 2),
+            attn_mask=self.visible(known, time, reset),
+        )
+        length = self.lengths(state["attention.length"], time, reset)
+        if reset is not None:
+            # what stands before the last reset is never seen again
+            last = (reset.cumsum(1) == reset.sum(1, keepdim=True)) | ~reset.any(1, keepdim=True)
+            known = torch.cat([known[:, :kept] & ~reset.any(1, keepdim=True), last], dim=1)
+        return self.output(rearrange(attended, "B H T K -> B T (H K)")), {
+            "attention.keys": keys[:, keys.shape[1] - kept :].float(),
+            "attention.values": values[:, values.shape[1] - kept :].float(),
+            "attention.known": known[:, known.shape[1] - kept :],
+            "attention.length": length,
+        }
+
+    def lengths(
+        self, before: Tensor, time: int, reset: Bool[Tensor, "B T"] | None
+    ) -> Tensor:
+        """Tokens of the current document so far. Raises BadData when full attention would have to forget some."""
+        steps = torch.arange(1, time + 1, device=before.device)
+        run = before.unsqueeze(1) + steps
+        if reset is not None:
+            started = torch.where(reset, steps - 1, -1).cummax(1).values
+            run = torch.where(started >= 0, steps - started, run)
+        if not self.sliding and not before.is_meta and int(run.max()) > self.context:
+            raise BadData(
+                f"a document of at least {int(run.max())} tokens meets full attention over {self.context}",
+                expected="a context that covers the document, or sliding attention",
+                remedy=f"set the attention's context to {int(run.max())} or more, or sliding = true",
+            )
+        return run[:, -1]
+
+
+def build(settings: Settings, width: int, output_scale: float) -> nn.Module:
+    return Attention(settings, width, output_scale)
+
+
+SPEC = Mixer(Settings, build)

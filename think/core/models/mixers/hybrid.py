@@ -1,0 +1,75 @@
+"""RWKV-6 and Mamba-2 side by side on the same input, each normalised, then fused.
+
+out = fuse(RMSNorm(rwkv6(x)), RMSNorm(mamba2(x)))
+
+The norms are what makes the two comparable: without them the branch with the larger output silences the other.
+"""
+
+from typing import Literal
+
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from think.core.models.fusion import FusionSettings, HybridNormSettings, build_fusion
+from think.core.models.layers import RMSNorm
+from think.core.models.memory import MemorySettings
+from think.core.models.mixers import Mixer, mamba2, rwkv6
+from think.core.models.state import LayerState
+from think.presets.base import Settings as Base
+
+
+class Settings(Base):
+    """Both recurrences in each block."""
+
+    kind: Literal["hybrid"] = "hybrid"
+    rwkv: rwkv6.Branch
+    "sizes of the RWKV-6 branch"
+    mamba: mamba2.Branch
+    "sizes of the Mamba-2 branch"
+    fusion: FusionSettings = Field(default_factory=HybridNormSettings)
+    "how the two become one"
+    memory: MemorySettings = Field(default_factory=MemorySettings)
+    "start states and bounds of both branches"
+
+
+class Hybrid(nn.Module):
+    """Two recurrent branches and the rule that joins them."""
+
+    def __init__(self, settings: Settings, width: int, output_scale: float):
+        super().__init__()
+        self.rwkv = rwkv6.Rwkv6(settings.rwkv, settings.memory, width, 1.0)
+        self.mamba = mamba2.Mamba2(settings.mamba, settings.memory, width, 1.0)
+        self.rwkv_norm = RMSNorm(width)
+        self.mamba_norm = RMSNorm(width)
+        self.fusion = build_fusion(settings.fusion, width)
+        self.output_scale = output_scale
+
+    def initial_state(self, batch: int) -> LayerState:
+        return {
+            **self.rwkv.initial_state(batch),
+            **self.mamba.initial_state(batch),
+            **self.fusion.initial_state(batch),
+        }
+
+    def normalise(self, state: LayerState) -> LayerState:
+        return self.mamba.normalise(self.rwkv.normalise(state))
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T D"], LayerState]:
+        r, rwkv_state = self.rwkv(x, state, reset)
+        m, mamba_state = self.mamba(x, state, reset)
+        fused, fusion_state = self.fusion(self.rwkv_norm(r), self.mamba_norm(m), state, reset)
+        return fused * self.output_scale, {**rwkv_state, **mamba_state, **fusion_state}
+
+    @property
+    def norm_period(self) -> int | None:
+        return self.rwkv.norm_period
+
+
+def build(settings: Settings, width: int, output_scale: float) -> nn.Module:
+    return Hybrid(settings, width, output_scale)
+
+
+SPEC = Mixer(Settings, build)

@@ -1,0 +1,133 @@
+"""Mamba-2: a matrix state for each head, decayed by one data-dependent number.
+
+S_t = exp(dt_t A) S_{t-1} + dt_t x_t B_t^T,   y_t = S_t C_t + D x_t,   out = W RMSNorm(y * silu(z))
+[Dao & Gu 2024, "Transformers are SSMs", section 7; recurrence eq. 1-2]
+
+B batch  T time  D width  E inner width  H heads  P head width  N state width  (one group of B and C for all heads)
+"""
+
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from think.core.models.initialisation import RetentionSettings, inverse_softplus, mamba_decay
+from think.core.models.layers import RMSNorm, linear
+from think.core.models.memory import Memory, MemorySettings
+from think.core.models.mixers import Mixer
+from think.core.models.roles import Component, Role
+from think.core.models.state import LayerState
+from think.kernels.causal_conv import causal_conv
+from think.kernels.ssd import ssd
+from think.presets.base import Settings as Base
+from think.presets.base import knob
+
+FIRST_STEPS = (0.001, 0.1)
+"Range of the time steps before training, log-uniform over heads, as published."
+
+
+class Branch(Base):
+    """Sizes of one Mamba-2 mixer."""
+
+    expand: PositiveInt = knob(2, acts_on="graph")
+    "inner width as a multiple of the model's width"
+    head_width: PositiveInt = knob(acts_on="graph")
+    "channels in a head; must divide the inner width"
+    state: PositiveInt = knob(acts_on="graph")
+    "state width for each channel"
+    window: PositiveInt = knob(4, acts_on="graph")
+    "tokens that the causal convolution sees, the current one included"
+    retention: RetentionSettings = Field(default_factory=lambda: RetentionSettings(fastest=0.98168, slowest=0.99988))
+    "decay of the heads before training, at zero dt projection"
+
+
+class Settings(Branch):
+    """A model whose only mixer is Mamba-2."""
+
+    kind: Literal["mamba2"] = "mamba2"
+    memory: MemorySettings = Field(default_factory=MemorySettings)
+    "start state and bounds"
+
+
+class Mamba2(nn.Module):
+    """In-projection, causal convolution, state-space recurrence, gated norm, out-projection."""
+
+    COMPONENT: Component = "mamba"
+    ROLES: dict[str, Role] = {
+        "conv_weight": "vector",
+        "conv_bias": "vector",
+        "step_bias": "decay",
+        "decay_log": "decay",
+        "skip": "vector",
+    }
+
+    def __init__(self, settings: Branch, memory: MemorySettings, width: int, output_scale: float):
+        super().__init__()
+        self.inner, self.state = settings.expand * width, settings.state
+        if self.inner % settings.head_width:
+            raise ValueError(
+                f"the inner width {settings.expand} x {width} must be a multiple of head_width = {settings.head_width}"
+            )
+        self.heads, self.window = self.inner // settings.head_width, settings.window
+        convolved = self.inner + 2 * self.state
+        self.project = linear(width, self.inner + convolved)
+        self.step = linear(width, self.heads)
+        bound = settings.window**-0.5
+        self.conv_weight = nn.Parameter(torch.empty(convolved, settings.window).uniform_(-bound, bound))
+        self.conv_bias = nn.Parameter(torch.zeros(convolved))
+        low, high = (torch.tensor(step).log() for step in FIRST_STEPS)
+        first_steps = torch.exp(torch.empty(self.heads).uniform_() * (high - low) + low)
+        self.step_bias = nn.Parameter(inverse_softplus(first_steps))
+        self.decay_log = nn.Parameter(mamba_decay(settings.retention, functional.softplus(self.step_bias.detach())))
+        self.skip = nn.Parameter(torch.ones(self.heads))
+        self.norm = RMSNorm(self.inner)
+        self.output = linear(self.inner, width, output_scale)
+        self.memory = Memory(memory, self.heads, settings.head_width, self.state)
+
+    def initial_state(self, batch: int) -> LayerState:
+        return {
+            "mamba.conv": torch.zeros(batch, len(self.conv_bias), self.window - 1, device=self.skip.device),
+            "mamba.matrix": self.memory.initial(batch, self.skip),
+        }
+
+    def normalise(self, state: LayerState) -> LayerState:
+        return {**state, "mamba.matrix": self.memory.normalise(state["mamba.matrix"])}
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T D"], LayerState]:
+        gate, to_conv = self.project(x).split([self.inner, len(self.conv_bias)], dim=-1)
+        convolved, window = causal_conv(
+            to_conv, self.conv_weight, self.conv_bias, state["mamba.conv"], reset=reset, activation="silu"
+        )
+        values, write, read = convolved.split([self.inner, self.state, self.state], dim=-1)
+        # time steps set the decay: bfloat16 would blur retentions near 1
+        step = functional.softplus(self.step(x).float() + self.step_bias)
+        out, matrix = ssd(
+            rearrange(values, "B T (H P) -> B T H P", H=self.heads),
+            step,
+            -torch.exp(self.decay_log.float()),
+            write.unsqueeze(2),
+            read.unsqueeze(2),
+            self.skip,
+            state["mamba.matrix"],
+            reset=reset,
+            fresh=self.memory.fresh,
+        )
+        gated = self.norm(rearrange(out, "B T H P -> B T (H P)").to(x.dtype) * functional.silu(gate))
+        return self.output(gated), {"mamba.conv": window, "mamba.matrix": matrix}
+
+    @property
+    def norm_period(self) -> int | None:
+        return self.memory.period
+
+
+def build(settings: Settings, width: int, output_scale: float) -> nn.Module:
+    return Mamba2(settings, settings.memory, width, output_scale)
+
+
+SPEC = Mixer(Settings, build)

@@ -1,0 +1,145 @@
+"""RWKV-6 time mix: a matrix state for each head, decayed channel by channel as the data say.
+
+S_t = diag(exp(log_decay_t)) S_{t-1} + k_t v_t^T,   o_t = r_t . (S_{t-1} + diag(bonus) k_t v_t^T)
+[Peng et al. 2024, "Eagle and Finch", eq. 16-20; token shift eq. 12-15]
+
+B batch  T time  D width  H heads  K head width (keys and values alike)
+"""
+
+import math
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from think.core.models.initialisation import RetentionSettings, rwkv_decay
+from think.core.models.layers import LowRank, linear, shift
+from think.core.models.memory import Memory, MemorySettings
+from think.core.models.mixers import Mixer
+from think.core.models.roles import Component, Role
+from think.core.models.state import LayerState
+from think.kernels.rwkv6 import rwkv6
+from think.presets.base import Settings as Base
+from think.presets.base import knob
+
+MIXED = ("decay", "receptance", "key", "value", "gate")
+"The five streams that token shift prepares, in the order of the rows of `mix`."
+
+GROUP_EPSILON = 64e-5
+"The published constant of the per-head norm: 1e-5 times 8 squared."
+
+
+class Branch(Base):
+    """Sizes of one RWKV-6 time mix."""
+
+    heads: PositiveInt = knob(acts_on="graph")
+    "heads; must divide the model's width"
+    mix_rank: PositiveInt = knob(acts_on="graph")
+    "rank of the data-dependent token-shift mixing"
+    decay_rank: PositiveInt = knob(acts_on="graph")
+    "rank of the data-dependent decay"
+    retention: RetentionSettings = Field(default_factory=lambda: RetentionSettings(fastest=0.9999, slowest=0.9999))
+    "decay of the key channels before training"
+
+
+class Settings(Branch):
+    """A model whose only mixer is RWKV-6."""
+
+    kind: Literal["rwkv6"] = "rwkv6"
+    memory: MemorySettings = Field(default_factory=MemorySettings)
+    "start state and bounds"
+
+
+class Rwkv6(nn.Module):
+    """The time mix with its projections, token shift and trained start state."""
+
+    COMPONENT: Component = "rwkv"
+    ROLES: dict[str, Role] = {
+        "mix_all": "vector",
+        "mix": "vector",
+        "mix_down": "decay",
+        "mix_up": "decay",
+        "decay_bias": "decay",
+        "bonus": "vector",
+    }
+
+    def __init__(self, settings: Branch, memory: MemorySettings, width: int, output_scale: float):
+        super().__init__()
+        if width % settings.heads:
+            raise ValueError(f"model.width = {width} must be a multiple of {settings.heads} RWKV-6 heads")
+        self.heads, self.head_width = settings.heads, width // settings.heads
+        rank = settings.mix_rank
+        self.mix_all = nn.Parameter(torch.full((width,), 0.5))
+        self.mix = nn.Parameter(torch.full((len(MIXED), width), 0.5))
+        self.mix_down = nn.Parameter(torch.empty(width, len(MIXED) * rank).normal_(std=1 / math.sqrt(width)))
+        self.mix_up = nn.Parameter(torch.empty(len(MIXED), rank, width).uniform_(-0.01, 0.01))
+        self.receptance = linear(width, width)
+        self.key = linear(width, width)
+        self.value = linear(width, width)
+        self.gate = linear(width, width)
+        self.output = linear(width, width, output_scale)
+        self.decay_bias = nn.Parameter(rwkv_decay(settings.retention, width))
+        self.decay = LowRank(width, settings.decay_rank, width)
+        self.bonus = nn.Parameter(torch.linspace(1.0, 0.0, width).view(self.heads, self.head_width))
+        self.norm = nn.GroupNorm(self.heads, width, eps=GROUP_EPSILON)
+        self.memory = Memory(memory, self.heads, self.head_width, self.head_width)
+
+    def initial_state(self, batch: int) -> LayerState:
+        shape = (batch, self.heads * self.head_width)
+        return {
+            "rwkv.shift": torch.zeros(shape, device=self.mix.device),
+            "rwkv.matrix": self.memory.initial(batch, self.mix),
+        }
+
+    def normalise(self, state: LayerState) -> LayerState:
+        return {**state, "rwkv.matrix": self.memory.normalise(state["rwkv.matrix"])}
+
+    def mixed(
+        self, x: Float[Tensor, "B T D"], before: Float[Tensor, "B T D"]
+    ) -> Float[Tensor, "5 B T D"]:
+        """Each stream's own blend of a token and its predecessor, with a data-dependent share."""
+        batch, time, width = x.shape
+        difference = before - x
+        low = torch.tanh(torch.addcmul(x, difference, self.mix_all.to(x.dtype)) @ self.mix_down.to(x.dtype))
+        low = rearrange(low, "B T (five R) -> five (B T) R", five=len(MIXED))
+        share = torch.baddbmm(self.mix.to(x.dtype).unsqueeze(1), low, self.mix_up.to(x.dtype))
+        return torch.addcmul(x, difference, share.view(-1, batch, time, width))
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T D"], LayerState]:
+        to_decay, to_receptance, to_key, to_value, to_gate = self.mixed(x, shift(x, state["rwkv.shift"], reset)).unbind()
+        heads = "B T (H K) -> B T H K"
+        receptance = rearrange(self.receptance(to_receptance), heads, H=self.heads)
+        key = rearrange(self.key(to_key), heads, H=self.heads)
+        value = rearrange(self.value(to_value), heads, H=self.heads)
+        # the exponent of an exponent: bfloat16 would blur retentions near 1
+        log_decay = -torch.exp(self.decay_bias.float() + self.decay(to_decay).float())
+        out, matrix = rwkv6(
+            receptance,
+            key,
+            value,
+            rearrange(log_decay, heads, H=self.heads),
+            self.bonus,
+            state["rwkv.matrix"],
+            reset=reset,
+            fresh=self.memory.fresh,
+        )
+        normed = self.norm(rearrange(out, "B T H K -> (B T) (H K)")).view_as(x)
+        gated = normed * functional.silu(self.gate(to_gate))
+        return self.output(gated), {"rwkv.shift": x[:, -1].float(), "rwkv.matrix": matrix}
+
+    @property
+    def norm_period(self) -> int | None:
+        return self.memory.period
+
+
+def build(settings: Settings, width: int, output_scale: float) -> nn.Module:
+    return Rwkv6(settings, settings.memory, width, output_scale)
+
+
+SPEC = Mixer(Settings, build)

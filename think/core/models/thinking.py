@@ -1,0 +1,271 @@
+"""The model: token embedding, a stack of residual blocks, a norm, and logits.
+
+    x <- x + gamma_1 (.) mixer(RMSNorm(x))
+    x <- x + gamma_2 (.) feed_forward(RMSNorm(x))
+
+B batch  T time  D width  V vocabulary
+"""
+
+import math
+from functools import reduce
+from typing import Annotated, Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from think.core import plugins
+from think.core.models.feed_forward import FeedForwardSettings, build_feed_forward
+from think.core.models.layers import RMSNorm
+from think.core.models.mixers import attention
+from think.core.models.roles import Component, Role, components, roles
+from think.core.models.state import LayerState, State, scope, under
+from think.presets.base import Settings as Base
+from think.presets.base import knob
+
+MIXERS = "think.core.models.mixers"
+
+EMBEDDING_DEVIATION = 0.02
+"Small enough that the first logits, which reuse the table, are close to uniform."
+
+PLAIN_BRANCHES = 0.2
+"Root mean square of the sum of all residual branches at the start, when no gamma scales them."
+
+
+def _mixer_union() -> Any:
+    kinds = [plugins.load(MIXERS, name).Settings for name in plugins.names(MIXERS)]
+    return reduce(lambda left, right: left | right, kinds)
+
+
+MixerSettings = Annotated[_mixer_union(), Field(discriminator="kind")]
+
+
+class EverySettings(Base):
+    """An attention block in place of each `period`-th block."""
+
+    kind: Literal["every"] = "every"
+    period: PositiveInt = knob(acts_on="graph")
+    "blocks from one attention block to the next; the last of each period is attention"
+
+
+class AtSettings(Base):
+    """Attention blocks at given places."""
+
+    kind: Literal["at"] = "at"
+    layers: list[NonNegativeInt] = knob(acts_on="graph")
+    "indices of the attention blocks, 0 is the first block"
+
+
+class AnchorSettings(Base):
+    """Attention blocks among recurrent ones: exact recall at a few places."""
+
+    where: Annotated[EverySettings | AtSettings, Field(discriminator="kind")]
+    "which blocks are attention"
+    attention: attention.Sizes
+    "sizes of each of them"
+
+    def layers(self, count: int) -> set[int]:
+        """Indices of the attention blocks among `count`."""
+        match self.where:
+            case EverySettings(period=period):
+                return set(range(period - 1, count, period))
+            case AtSettings(layers=layers):
+                return set(layers)
+
+
+class Settings(Base):
+    """A language model."""
+
+    vocabulary: PositiveInt = knob(acts_on="graph")
+    "token ids that the model knows; at least as many as its tokenizer has"
+    width: PositiveInt = knob(acts_on="graph")
+    "channels of the residual stream"
+    layers: PositiveInt = knob(acts_on="graph")
+    "residual blocks"
+    mixer: MixerSettings  # type: ignore[valid-type]
+    "what lets a token see the ones before it"
+    feed_forward: FeedForwardSettings
+    "what each token does by itself"
+    anchors: AnchorSettings | None = None
+    "attention blocks among recurrent ones; none when absent"
+    gamma: PositiveFloat | None = knob(0.01, acts_on="graph")
+    "start value of the trained residual scale, one for each channel; plain residuals when absent"
+    tied: bool = knob(True, acts_on="graph")
+    "use the embedding table for the logits too"
+    logit_cap: PositiveFloat | None = knob(None, acts_on="graph")
+    "soft bound on logits: cap * tanh(logit / cap); unbounded when absent"
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Settings":
+        heads = {"mixer.heads": getattr(self.mixer, "heads", 1), "mixer.rwkv.heads": 1}
+        if self.mixer.kind == "hybrid":  # type: ignore[attr-defined]
+            heads["mixer.rwkv.heads"] = self.mixer.rwkv.heads  # type: ignore[attr-defined]
+        for key, count in heads.items():
+            if self.width % count:
+                nearest = max(count, round(self.width / count) * count)
+                raise ValueError(f"width = {self.width} must be a multiple of {key} = {count}; nearest: {nearest}")
+        if self.anchors is not None:
+            outside = sorted(i for i in self.anchors.layers(self.layers) if i >= self.layers)
+            if outside:
+                raise ValueError(f"anchors.where.layers = {outside} lie outside a model of {self.layers} layers")
+        return self
+
+
+class Scale(nn.Module):
+    """A trained gain for each channel of a residual branch."""
+
+    ROLES: dict[str, Role] = {"weight": "vector"}
+
+    def __init__(self, width: int, start: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((width,), start))
+
+    def forward(self, x: Float[Tensor, "B T D"], branch: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return torch.addcmul(x, branch, self.weight.to(x.dtype))
+
+
+class Plain(nn.Module):
+    """An unscaled residual."""
+
+    def forward(self, x: Float[Tensor, "B T D"], branch: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return x + branch
+
+
+class Block(nn.Module):
+    """A mixer and a feed-forward part, each on its own norm, each added to the residual stream."""
+
+    def __init__(self, settings: Settings, mixer: nn.Module, output_scale: float):
+        super().__init__()
+        self.mixer_norm = RMSNorm(settings.width)
+        self.mixer = mixer
+        self.feed_forward_norm = RMSNorm(settings.width)
+        self.feed_forward = build_feed_forward(settings.feed_forward, settings.width, output_scale)
+        self.add_mixer = Plain() if settings.gamma is None else Scale(settings.width, settings.gamma)
+        self.add_feed_forward = Plain() if settings.gamma is None else Scale(settings.width, settings.gamma)
+
+    def initial_state(self, batch: int) -> LayerState:
+        return {
+            **under("mixer", self.mixer.initial_state(batch)),
+            **under("feed_forward", self.feed_forward.initial_state(batch)),
+        }
+
+    def normalise(self, state: LayerState) -> LayerState:
+        return {**state, **under("mixer", self.mixer.normalise(scope(state, "mixer")))}
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T D"], LayerState]:
+        mixed, mixer_state = self.mixer(self.mixer_norm(x), scope(state, "mixer"), reset)
+        x = self.add_mixer(x, mixed)
+        fed, feed_state = self.feed_forward(self.feed_forward_norm(x), scope(state, "feed_forward"), reset)
+        return self.add_feed_forward(x, fed), {**under("mixer", mixer_state), **under("feed_forward", feed_state)}
+
+
+class Embedding(nn.Embedding):
+    COMPONENT: Component = "embedding"
+    ROLES: dict[str, Role] = {"weight": "embedding"}
+
+
+class Head(nn.Linear):
+    COMPONENT: Component = "embedding"
+    ROLES: dict[str, Role] = {"weight": "embedding"}
+
+
+class Thinking(nn.Module):
+    """A recurrent language model; one function, whether it is fed whole texts, chunks or single tokens."""
+
+    def __init__(self, settings: Settings):
+        super().__init__()
+        width = settings.width
+        self.settings = settings
+        self.embedding = Embedding(settings.vocabulary, width)
+        nn.init.normal_(self.embedding.weight, std=EMBEDDING_DEVIATION)
+        output_scale = 1.0 if settings.gamma is not None else PLAIN_BRANCHES / math.sqrt(2 * settings.layers)
+        anchors = settings.anchors.layers(settings.layers) if settings.anchors else set()
+        build_mixer = plugins.load(MIXERS, settings.mixer.kind).build  # type: ignore[attr-defined]
+        self.blocks = nn.ModuleList()
+        for index in range(settings.layers):
+            if index in anchors and settings.anchors is not None:
+                mixer = attention.Attention(settings.anchors.attention, width, output_scale)
+            else:
+                mixer = build_mixer(settings.mixer, width, output_scale)
+            self.blocks.append(Block(settings, mixer, output_scale))
+        self.norm = RMSNorm(width)
+        self.head = Head(width, settings.vocabulary, bias=False)
+        if settings.tied:
+            self.head.weight = self.embedding.weight
+        else:
+            nn.init.normal_(self.head.weight, std=EMBEDDING_DEVIATION)
+        self.norm_period: int | None = next((b.mixer.norm_period for b in self.blocks if b.mixer.norm_period), None)
+
+    def initial_state(self, batch: int) -> State:
+        """What `batch` streams start from: the trained h0, empty windows, empty caches."""
+        return State(0, tuple(block.initial_state(batch) for block in self.blocks))
+
+    def forward(
+        self, tokens: Int[Tensor, "B T"], state: State | None = None, reset: Bool[Tensor, "B T"] | None = None
+    ) -> tuple[Float[Tensor, "B T V"], State]:
+        """Logits for the token after each of `tokens`, and the state to hand to the next call.
+
+        reset[b, t]: token t begins a new document; nothing before it is seen, and the state before it is h0.
+        """
+        hidden, state = self.hidden(tokens, state, reset)
+        return self.logits(hidden), state
+
+    def hidden(
+        self, tokens: Int[Tensor, "B T"], state: State | None = None, reset: Bool[Tensor, "B T"] | None = None
+    ) -> tuple[Float[Tensor, "B T D"], State]:
+        """The normed residual stream before the logits, and the next state; arguments as in `forward`."""
+        state = self.initial_state(tokens.shape[0]) if state is None else state
+        parts, start = [], 0
+        while start < tokens.shape[1]:
+            state = self._normalised_if_due(state)
+            stop = min(tokens.shape[1], start + self._tokens_to_norm(state.position, tokens.shape[1]))
+            part, state = self._blocks(tokens[:, start:stop], state, None if reset is None else reset[:, start:stop])
+            parts.append(part)
+            start = stop
+        return self.norm(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)), state
+
+    def logits(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B T V"]:
+        """Scores of every token id, softly bounded when the settings say so."""
+        logits = self.head(hidden)
+        cap = self.settings.logit_cap
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def step(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
+        """One token for each stream: `forward` with T = 1."""
+        logits, state = self(token.unsqueeze(1), state)
+        return logits.squeeze(1), state
+
+    def roles(self) -> dict[str, Role]:
+        """What each parameter is, for the optimizer; every parameter exactly once."""
+        return roles(self)
+
+    def components(self) -> dict[str, Component]:
+        """Which part of the design each parameter belongs to, for gradient shares."""
+        return components(self)
+
+    def _tokens_to_norm(self, position: int, tokens: int) -> int:
+        return tokens if self.norm_period is None else self.norm_period - position % self.norm_period
+
+    def _normalised_if_due(self, state: State) -> State:
+        if self.norm_period is None or state.position == 0 or state.position % self.norm_period:
+            return state
+        layers = tuple(block.normalise(layer) for block, layer in zip(self.blocks, state.layers, strict=True))
+        return State(state.position, layers)
+
+    def _blocks(
+        self, tokens: Int[Tensor, "B T"], state: State, reset: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T D"], State]:
+        x = self.embedding(tokens)
+        layers = []
+        for block, before in zip(self.blocks, state.layers, strict=True):
+            x, after = block(x, before, reset)
+            layers.append(after)
+        return x, State(state.position + tokens.shape[1], tuple(layers))
+
+
+def build(settings: Settings) -> Thinking:
+    """A fresh model; draws its start values from torch's global generator, honours `torch.device("meta")`."""
+    return Thinking(settings)
