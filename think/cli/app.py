@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
+from think.cli import environment
 from think.cli.console import console
 from think.cli.lazy import Entry, LazyGroup
 from think.core.errors import Exit, InputOutput, MachineCannot, Missing, ThinkError, UsageError
@@ -42,9 +43,9 @@ def _show_version(asked: bool) -> None:
 
 def _set_colour(choice: str | None) -> str | None:
     if choice is not None:
-        if choice not in ("auto", "always", "never"):
-            raise typer.BadParameter(f"{choice!r} is none of auto, always, never")
-        console.set_colour(choice)
+        if choice not in environment.COLOURS:
+            raise typer.BadParameter(f"{choice!r} is none of {', '.join(environment.COLOURS)}")
+        console.set_colour(flag=choice)
     return choice
 
 
@@ -67,6 +68,7 @@ def run(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     console.begin(json="--json" in given[: given.index("--")] if "--" in given else "--json" in given)
     try:
+        console.set_colour(user=environment.colour())
         code = _code(typer.main.get_command(app)(given, prog_name="think", standalone_mode=False))
         console.finish()
         return code

@@ -3,9 +3,9 @@
     console.result("think.doctor/1", data, human)   text, or one JSON envelope when --json was asked
     console.note / warn / out / table / progress
 
-What is printed may come from files and models, so control characters are made harmless first. Colour follows
---color, then THINK_COLOR, NO_COLOR, FORCE_COLOR / CLICOLOR_FORCE, then whether the stream is a terminal
-that is not dumb.
+What is printed may come from files and models, so control characters are made harmless first. Colour follows --color,
+then THINK_COLOR (or `color` in the user's files), NO_COLOR, FORCE_COLOR / CLICOLOR_FORCE, and last whether the stream
+is a terminal that is not dumb.
 """
 
 import json as json_format
@@ -52,18 +52,19 @@ class Console:
         self.json = json
         self.debug = False
         self.warnings: list[str] = []
-        self._colour = "auto"
+        self._flag = self._user = "auto"
         self._answered = False
         self._abandoned = False
 
     # ---- colour ---------------------------------------------------------------------------------------------------
 
-    def set_colour(self, choice: str) -> None:
-        """auto, always or never; what was said on the command line wins over the environment."""
-        self._colour = choice
+    def set_colour(self, flag: str | None = None, user: str | None = None) -> None:
+        """auto, always or never, from the command line or from the user's own environment."""
+        self._flag = flag or self._flag
+        self._user = user or self._user
 
     def colours(self, stream: IO[str]) -> bool:
-        for choice in (self._colour, self._environment.get("THINK_COLOR") or "auto"):
+        for choice in (self._flag, self._user):
             if choice != "auto":
                 return choice == "always"
         if self._environment.get("NO_COLOR"):

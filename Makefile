@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine with Python 3.11 or later: `make demo` and `make test`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
+INSTALLED := $(VENV)/.installed
+DEMO := runs/demo
+WORKERS ?= 2
+
+.PHONY: help demo check format test bench clean install
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Create .venv with the exact versions of constraints.txt
+
+# The stamp is younger than what it was made from, so a second run installs nothing.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { \
+		echo "think needs Python 3.11 or later, and none is on the path." >&2; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: $(INSTALLED) ## Train a tiny hybrid on the embedded corpus, judge it, and show the report
+	$(BIN)/think train stage1 --preset cpu_smoke --out $(DEMO)
+
+check: $(INSTALLED) ## Format, lint, types, import layers and the fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not slow" -n $(WORKERS)
+
+format: $(INSTALLED) ## Rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(INSTALLED) ## All tests
+	$(BIN)/pytest -n $(WORKERS)
+
+bench: $(INSTALLED) ## Measure; each script prints a table and writes JSON to benchmarks/results
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean: ## Remove what the commands above made, but no run of yours
+	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache $(DEMO)
+	find think tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
