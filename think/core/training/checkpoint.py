@@ -1,0 +1,383 @@
+"""Checkpoints that survive being killed at any moment, also inside a save.
+
+    checkpoints/
+        step-00000100/            complete and verified: a folder gets this name last of all
+            model.safetensors …   one file a group of tensors
+            facts.json            step, random streams, cursor, digests: whatever the caller needs besides tensors
+            manifest.json         size and sha256 of every file
+        latest                    names the folder to resume from, with the sha256 of its manifest
+        .saving-step-00000200/    a save under way, or what a killed one left
+
+A save writes everything under a temporary name, forces it to the disk, reads it back, compares it bit for bit, renames
+it, and only then moves `latest`; older checkpoints go last, and never the newest good one. So at every moment there is
+a good checkpoint if there was one before. Nothing is pickled.
+
+Readers change nothing. One writer at a time: hold the run's lock while saving.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from think.core.durable import replace_file, sha256_of, sync, write_synced
+from think.core.errors import BadData, InputOutput, Missing
+
+FORMAT = 1
+
+_STEP = re.compile(r"step-(\d{8,})")
+_GROUP = re.compile(r"[a-z][a-z0-9_]*")
+_SAVING, _REPLACED, _DELETING = ".saving-", ".replaced-", ".deleting-"
+
+Groups = Mapping[str, Mapping[str, Tensor]]
+
+
+class Loaded(NamedTuple):
+    """What a checkpoint holds: tensors by group and name, and the facts that were saved with them."""
+
+    tensors: dict[str, dict[str, Tensor]]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The checkpoint to resume from.
+
+    passed_over  what was wrong with the ones that should have come before it, one sentence each; show and record them
+    """
+
+    path: Path
+    step: int
+    passed_over: tuple[str, ...] = ()
+
+
+class Checkpoints:
+    """The checkpoints of one run: `folder` is the run's `checkpoints/`, of which `keep` (at least 1) remain."""
+
+    def __init__(self, folder: Path, keep: int = 2):
+        if keep < 1:
+            raise ValueError("at least one checkpoint has to be kept")
+        self.folder, self.keep = folder, keep
+
+    def save(self, step: int, tensors: Groups, facts: Mapping[str, Any]) -> Path:
+        """Save one checkpoint and return its folder, verified, with `latest` pointing at it.
+
+        tensors: by group and name, on any device, of any layout; none is changed.   facts: JSON, without NaN.
+        Raises InputOutput when the disk is full, read-only or failing; earlier checkpoints are then as before.
+        """
+        named = {f"{_checked(group)}.safetensors": _independent(members) for group, members in tensors.items()}
+        texts = {"facts.json": _canonical({"step": step, "facts": dict(facts)})}
+        saving = self.folder / f"{_SAVING}{_name(step)}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.clean()
+            saving.mkdir()
+            for name, members in named.items():
+                save_file(members, saving / name)
+                sync(saving / name)
+            for name, text in texts.items():
+                write_synced(saving / name, text)
+            manifest = _manifest(step, saving)
+            write_synced(saving / "manifest.json", manifest)
+            sync(saving)
+            _compare(saving, named, texts, manifest)
+            path = self._publish(saving, self.folder / _name(step))
+            self._point_at(path, manifest)
+        except (OSError, SafetensorError) as error:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(saving)
+            raise _cannot_save(self.folder, error) from error
+        self._prune(path)
+        return path
+
+    def find(self) -> Found | None:
+        """The checkpoint to resume from: the one `latest` names, or the newest good one when that is damaged.
+
+        None when there is none at all. Raises BadData when there are some and every one is damaged.
+        """
+        passed_over: list[str] = []
+        try:
+            pointed = self._pointed_at()
+        except BadData as error:
+            passed_over.append(f"{error.where}: {error.what}")
+            pointed = None
+        candidates = self.all()
+        if pointed is not None:
+            candidates.sort(key=lambda path: (path == pointed, _step(path)))
+        for path in reversed(candidates):
+            try:
+                verify(path)
+            except BadData as error:
+                passed_over.append(f"{error.where}: {error.what}")
+                continue
+            return Found(path, _step(path), tuple(passed_over))
+        if passed_over:
+            raise BadData(
+                f"no checkpoint is whole: {'; '.join(passed_over)}",
+                where=str(self.folder),
+                expected="at least one checkpoint that matches its checksums",
+                remedy="restore the folder from a copy, or start the run again in a new folder",
+            )
+        return None
+
+    def latest(self) -> Path | None:
+        """The folder of `find`, for callers that report damage elsewhere."""
+        found = self.find()
+        return found.path if found else None
+
+    def load(self, path: Path | None = None, device: torch.device | str = "cpu") -> Loaded:
+        """Verify and read a checkpoint; without a path, the one to resume from.
+
+        Raises BadData when a file is damaged, Missing when there is nothing to load.
+        """
+        path = path if path is not None else self.latest()
+        if path is None:
+            raise Missing(
+                "there is no checkpoint",
+                where=str(self.folder),
+                expected="a run that has saved at least once",
+                remedy="train it with `think train`",
+            )
+        return load(path, device)
+
+    def all(self) -> list[Path]:
+        """Complete checkpoints by step, verified or not; a replaced one counts while its successor is not there."""
+        found: dict[int, Path] = {}
+        for path in _entries(self.folder):
+            name = path.name.removeprefix(_REPLACED)
+            if (match := _STEP.fullmatch(name)) and (path.name == name or int(match[1]) not in found):
+                found[int(match[1])] = path
+        return [found[step] for step in sorted(found)]
+
+    def clean(self) -> None:
+        """Remove what killed saves left, and bring back a checkpoint whose replacement did not arrive.
+
+        Only for the run's writer. Raises OSError.
+        """
+        for path in _entries(self.folder):
+            if path.name.startswith((_SAVING, _DELETING)):
+                shutil.rmtree(path)
+            elif path.name.startswith(_REPLACED):
+                final = self.folder / path.name.removeprefix(_REPLACED)
+                if final.exists():
+                    shutil.rmtree(path)
+                else:
+                    os.rename(path, final)
+
+    def remove(self, path: Path) -> None:
+        """Delete one checkpoint; killed half-way, it leaves nothing that looks like a checkpoint. Raises OSError."""
+        deleting = self.folder / f"{_DELETING}{path.name}"
+        os.rename(path, deleting)
+        shutil.rmtree(deleting)
+
+    def _publish(self, saving: Path, final: Path) -> Path:
+        """Give a verified save its final name, in the place of an older checkpoint of the same step if need be."""
+        replaced = self.folder / f"{_REPLACED}{final.name}"
+        again = final.exists()
+        if again:
+            os.rename(final, replaced)
+        os.rename(saving, final)
+        sync(self.folder)
+        if again:
+            shutil.rmtree(replaced)
+        return final
+
+    def _point_at(self, path: Path, manifest: bytes) -> None:
+        digest = hashlib.sha256(manifest).hexdigest()
+        replace_file(self.folder / "latest", _canonical({"folder": path.name, "manifest_sha256": digest}))
+
+    def _pointed_at(self) -> Path | None:
+        """What `latest` names; None when nothing was ever saved. Raises BadData when it is damaged or names nothing."""
+        pointer = self.folder / "latest"
+        if not pointer.exists():
+            if self.all():
+                raise BadData("is not there", where=str(pointer))
+            return None
+        data = _read_canonical(pointer)
+        name, digest = data.get("folder"), data.get("manifest_sha256")
+        path = next((path for path in self.all() if path.name.removeprefix(_REPLACED) == name), None)
+        if path is None:
+            raise BadData(f"names {name}, which is not there", where=str(pointer))
+        try:
+            same = sha256_of(path / "manifest.json") == digest
+        except OSError as error:
+            raise BadData(
+                f"names {name}, whose manifest cannot be read: {error.strerror}", where=str(pointer)
+            ) from error
+        if not same:
+            raise BadData(f"does not match the manifest of {name}", where=str(pointer))
+        return path
+
+    def _prune(self, newest: Path) -> None:
+        """Delete the oldest checkpoints beyond `keep`. A failure here loses nothing, so it is left for the next save."""
+        others = [path for path in self.all() if path != newest]
+        excess = len(others) - (self.keep - 1)
+        with contextlib.suppress(OSError):
+            for path in others[: max(excess, 0)]:
+                self.remove(path)
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """Check every file of a checkpoint against its manifest, and return the manifest. Raises BadData naming the file."""
+    manifest = _read_canonical(path / "manifest.json")
+    if manifest.get("format") != FORMAT:
+        raise BadData(
+            f"has format {manifest.get('format')!r}",
+            where=str(path / "manifest.json"),
+            expected=f"format {FORMAT}",
+            remedy="use the version of think that wrote it",
+        )
+    for name, listed in manifest["files"].items():
+        try:
+            size = (path / name).stat().st_size
+            damage = (
+                f"has {size} bytes instead of {listed['bytes']}"
+                if size != listed["bytes"]
+                else None
+                if sha256_of(path / name) == listed["sha256"]
+                else "does not match its sha256"
+            )
+        except OSError as error:
+            damage = f"cannot be read: {error.strerror}"
+        if damage:
+            raise _damaged(path / name, damage)
+    return manifest
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> Loaded:
+    """Verify and read the checkpoint in a folder. Raises BadData when a file is damaged or missing."""
+    manifest = verify(path)
+    groups = [name.removesuffix(".safetensors") for name in manifest["files"] if name.endswith(".safetensors")]
+    try:
+        tensors = {group: load_file(path / f"{group}.safetensors", device=str(device)) for group in groups}
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, f"cannot be read: {error}") from error
+    return Loaded(tensors, _read_canonical(path / "facts.json")["facts"])
+
+
+def _independent(members: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, contiguous, each with storage of its own, bit for bit the same."""
+    held: set[int] = set()
+    independent = {}
+    for name, tensor in members.items():
+        plain = tensor.detach().to("cpu").contiguous()
+        storage = plain.untyped_storage()
+        if storage.data_ptr() in held or storage.nbytes() != plain.nbytes:
+            plain = plain.clone(memory_format=torch.contiguous_format)
+            storage = plain.untyped_storage()
+        if plain.numel():
+            held.add(storage.data_ptr())
+        independent[name] = plain
+    return independent
+
+
+def _manifest(step: int, folder: Path) -> bytes:
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in sorted(folder.iterdir(), key=lambda path: path.name)
+    }
+    return _canonical({"format": FORMAT, "step": step, "files": files})
+
+
+def _compare(
+    folder: Path, named: Mapping[str, Mapping[str, Tensor]], texts: Mapping[str, bytes], manifest: bytes
+) -> None:
+    """Read a save back and compare it with what was meant. Raises OSError(EIO) at the first difference."""
+    for name, text in {**texts, "manifest.json": manifest}.items():
+        if (folder / name).read_bytes() != text:
+            raise OSError(errno.EIO, f"{name} does not read back as written")
+    for name, members in named.items():
+        with safe_open(folder / name, framework="pt") as file:
+            same = set(file.keys()) == set(members) and all(
+                _same_bits(file.get_tensor(key), tensor) for key, tensor in members.items()
+            )
+        if not same:
+            raise OSError(errno.EIO, f"{name} does not read back as written")
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    """Equal as bytes: NaN equals NaN, and 0 does not equal -0."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
+
+
+def _canonical(data: Mapping[str, Any]) -> bytes:
+    """The one spelling of a JSON object, so that any changed byte in a file can be seen."""
+    return json.dumps(data, allow_nan=False, indent=1, sort_keys=True).encode("ascii") + b"\n"
+
+
+def _read_canonical(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_bytes()
+        data = json.loads(text)
+    except OSError as error:
+        raise _damaged(path, f"cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, "is damaged") from error
+    if not isinstance(data, dict) or _canonical(data) != text:
+        raise _damaged(path, "is damaged")
+    return data
+
+
+def _damaged(path: Path, how: str) -> BadData:
+    return BadData(
+        how,
+        where=str(path),
+        expected="the file as it was saved",
+        remedy="resume from another checkpoint of the run, or restore the file from a copy",
+    )
+
+
+def _cannot_save(folder: Path, error: Exception) -> InputOutput:
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return InputOutput(
+        f"cannot save a checkpoint: {reason}",
+        where=str(folder),
+        expected="a disk with room that can be written; earlier checkpoints are untouched",
+        remedy="free some space or repair the disk, then continue with --resume",
+    )
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """Entries of the folder, final names before hidden ones; nothing when there is no folder."""
+    try:
+        found = sorted(folder.iterdir(), key=lambda path: (path.name.startswith("."), path.name))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputOutput(
+            f"cannot read the checkpoints: {error.strerror}",
+            where=str(folder),
+            expected="a folder that can be read",
+            remedy="change its permissions",
+        ) from error
+    yield from (path for path in found if path.is_dir())
+
+
+def _checked(group: str) -> str:
+    if not _GROUP.fullmatch(group):
+        raise ValueError(f"{group!r} cannot name a group of tensors")
+    return group
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _step(path: Path) -> int:
+    match = _STEP.fullmatch(path.name.removeprefix(_REPLACED))
+    assert match is not None
+    return int(match[1])
