@@ -238,6 +238,12 @@ class Thinking(nn.Module):
         logits, state = self(token.unsqueeze(1), state)
         return logits.squeeze(1), state
 
+    def use_kernels(self, implementation: str) -> None:
+        """Run every recurrence by the named implementation, or by the best one here ("auto")."""
+        for module in self.modules():
+            if hasattr(module, "implementation"):
+                module.implementation = implementation  # type: ignore[assignment]
+
     def roles(self) -> dict[str, Role]:
         """What each parameter is, for the optimizer; every parameter exactly once."""
         return roles(self)

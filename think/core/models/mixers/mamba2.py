@@ -67,6 +67,7 @@ class Mamba2(nn.Module):
 
     def __init__(self, settings: Branch, memory: MemorySettings, width: int, output_scale: float):
         super().__init__()
+        self.implementation = "auto"
         self.inner, self.state = settings.expand * width, settings.state
         if self.inner % settings.head_width:
             raise ValueError(
@@ -102,7 +103,13 @@ class Mamba2(nn.Module):
     ) -> tuple[Float[Tensor, "B T D"], LayerState]:
         gate, to_conv = self.project(x).split([self.inner, len(self.conv_bias)], dim=-1)
         convolved, window = causal_conv(
-            to_conv, self.conv_weight, self.conv_bias, state["mamba.conv"], reset=reset, activation="silu"
+            to_conv,
+            self.conv_weight,
+            self.conv_bias,
+            state["mamba.conv"],
+            reset=reset,
+            activation="silu",
+            implementation=self.implementation,
         )
         values, write, read = convolved.split([self.inner, self.state, self.state], dim=-1)
         # time steps set the decay: bfloat16 would blur retentions near 1
@@ -117,6 +124,7 @@ class Mamba2(nn.Module):
             state["mamba.matrix"],
             reset=reset,
             fresh=self.memory.fresh,
+            implementation=self.implementation,
         )
         gated = self.norm(rearrange(out, "B T H P -> B T (H P)").to(x.dtype) * functional.silu(gate))
         return self.output(gated), {"mamba.conv": window, "mamba.matrix": matrix}

@@ -69,6 +69,7 @@ class Rwkv6(nn.Module):
 
     def __init__(self, settings: Branch, memory: MemorySettings, width: int, output_scale: float):
         super().__init__()
+        self.implementation = "auto"
         if width % settings.heads:
             raise ValueError(f"model.width = {width} must be a multiple of {settings.heads} RWKV-6 heads")
         self.heads, self.head_width = settings.heads, width // settings.heads
@@ -128,6 +129,7 @@ class Rwkv6(nn.Module):
             state["rwkv.matrix"],
             reset=reset,
             fresh=self.memory.fresh,
+            implementation=self.implementation,
         )
         normed = self.norm(rearrange(out, "B T H K -> (B T) (H K)")).view_as(x)
         gated = normed * functional.silu(self.gate(to_gate))
