@@ -21,6 +21,11 @@ from think.cli.lazy import Entry, LazyGroup
 from think.core.errors import Exit, InputOutput, MachineCannot, Missing, ThinkError, UsageError
 
 COMMANDS: dict[str, Entry] = {
+    "doctor": Entry(
+        "think.cli.doctor:doctor",
+        "Look at the machine: Python, torch, memory, disk, devices, kernels, terminal",
+        "Machine",
+    ),
     "exit-codes": Entry("think.cli.exit_codes:exit_codes", "List the exit codes and what each means", "Machine"),
 }
 
@@ -110,6 +115,11 @@ def _understood(error: Exception) -> ThinkError | None:
         return error
     if isinstance(error, OSError):
         return _from_operating_system(error)
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "think").startswith("think"):
+        return Missing(
+            f"the package {error.name!r} is not installed",
+            remedy="pip install -c constraints.txt -e '.[dev]', or see `think doctor`",
+        )
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return MachineCannot(
             f"out of memory ({str(error).splitlines()[0] if str(error) else 'no detail'})",
