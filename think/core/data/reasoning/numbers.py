@@ -63,13 +63,17 @@ def written(value: Fraction) -> str:
     return f"{value.numerator}/{value.denominator}"
 
 
-WORDS = {
-    word: number
-    for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
-    )
-} | {"twice": 2, "double": 2, "doubles": 2, "dozen": 12, "hundred": 100}
+_COUNTING = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+eighteen nineteen twenty
+"""
+WORDS = {word: number for number, word in enumerate(_COUNTING.split())} | {
+    "twice": 2,
+    "double": 2,
+    "doubles": 2,
+    "dozen": 12,
+    "hundred": 100,
+}
 
 
 def _value(token: re.Match[str]) -> Fraction | None:

@@ -22,7 +22,15 @@ from think.core.errors import BadData, InputOutput, Missing, UsageError
 ATTEMPTS = 1000
 "Draws for one record before giving up; more than a few mean that a kind has run out of problems."
 
-REWARD = {"correct": 1.0, "plan": 0.1, "step": 0.1, "monitor": 0.1, "diagnosis": 0.1, "confidence": 0.1, "keyword": 0.05}
+REWARD = {
+    "correct": 1.0,
+    "plan": 0.1,
+    "step": 0.1,
+    "monitor": 0.1,
+    "diagnosis": 0.1,
+    "confidence": 0.1,
+    "keyword": 0.05,
+}
 "Suggested weights: of a correct answer, of each section, of a calibrated confidence, of each keyword."
 
 
@@ -153,9 +161,7 @@ def _draw(name: str, kind: Kind[Any], seed: int, index: int, seen: set[bytes], g
     )
 
 
-def _record(
-    kind: str, problem: Problem[Any], prompt: str, identity: str, gold_reports: bool, random: Random
-) -> Record:
+def _record(kind: str, problem: Problem[Any], prompt: str, identity: str, gold_reports: bool, random: Random) -> Record:
     return Record(
         id=identity,
         kind=kind,
@@ -176,7 +182,9 @@ def _parse(line: str, where: str) -> Record:
         raise BadData(f"not JSON: {error}", where=where, expected="one JSON object a line") from error
     missing = [name for name in Record.__annotations__ if not isinstance(record, dict) or name not in record]
     if missing:
-        raise BadData(f"a record without {', '.join(missing)}", where=where, expected="all fields of a reasoning record")
+        raise BadData(
+            f"a record without {', '.join(missing)}", where=where, expected="all fields of a reasoning record"
+        )
     whole: Record = record
     return whole
 

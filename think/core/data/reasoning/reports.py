@@ -34,9 +34,7 @@ def mended(problem: Problem[Any], random: Random) -> str:
     position = len(problem.steps)
     right = problem.steps[-1]
     wrong = right.value + random.choice((-2, -1, 1, 2)) * random.choice((1, 1, 1, 10))
-    monitor = (
-        f"{written(wrong)} does not fit. Step {position} again: {_line(right)}. With this, {problem.check}."
-    )
+    monitor = f"{written(wrong)} does not fit. Step {position} again: {_line(right)}. With this, {problem.check}."
     steps = [*problem.steps[:-1], Step(right.expression, wrong)]
     diagnosis = random.choice(_MENDED).format(number=position)
     return _report(problem, steps, monitor, diagnosis, random.choice(("medium", "high")))

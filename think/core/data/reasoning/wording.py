@@ -29,10 +29,11 @@ class Thing:
     many: str
 
 
-_SHE = "Ada Anna Bella Clara Ella Emma Grace Ida Julia Kate Lily Lucy Maya Mia Nina Nora Rosa Ruby Sara Zoe".split()
-_HE = "Adam Ben Carl David Eric Felix Hugo Ivan Jack Leo Liam Max Noah Omar Oscar Paul Sam Theo Tom Will".split()
+_SHE = "Ada Anna Bella Clara Ella Emma Grace Ida Julia Kate Lily Lucy Maya Mia Nina Nora Rosa Ruby Sara Zoe"
+_HE = "Adam Ben Carl David Eric Felix Hugo Ivan Jack Leo Liam Max Noah Omar Oscar Paul Sam Theo Tom Will"
 PEOPLE = tuple(
-    [Person(name, "she", "her", "her") for name in _SHE] + [Person(name, "he", "him", "his") for name in _HE]
+    [Person(name, "she", "her", "her") for name in _SHE.split()]
+    + [Person(name, "he", "him", "his") for name in _HE.split()]
 )
 
 THINGS = tuple(

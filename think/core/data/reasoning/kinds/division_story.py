@@ -127,7 +127,10 @@ def _needed(random: Random) -> Problem[Division]:
         unit=holders,
         plan=f"Divide {total} by {groups} and round up, since the last part of a {holder} needs a {holder} too",
         steps=(Step(f"whole part of {total} / {groups}", Fraction(full)), Step(f"{full} + 1", Fraction(full + 1))),
-        check=f"{full} × {groups} = {full * groups} is too few and {full + 1} × {groups} = {(full + 1) * groups} is enough",
+        check=(
+            f"{full} × {groups} = {full * groups} is too few and "
+            f"{full + 1} × {groups} = {(full + 1) * groups} is enough"
+        ),
         keywords=("divide", holders),
         difficulty=3,
     )

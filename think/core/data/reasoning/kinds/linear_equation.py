@@ -29,7 +29,7 @@ def propose(random: Random) -> Problem[Equation]:
 
 def _solution(random: Random) -> Fraction:
     whole = random.choice((1, 1, 1, -1)) * random.randint(2, 30)
-    return whole + (Fraction(random.randint(1, 3), 4) if random.random() < 0.2 else 0)
+    return whole + Fraction(random.randint(1, 3) if random.random() < 0.2 else 0, 4)
 
 
 def _plain(random: Random) -> Problem[Equation]:

@@ -116,7 +116,10 @@ def _problem(question: str, first: int, second: int, given: int, unit: str, diff
         unit=unit,
         plan=f"The ratio stays the same. {plan}",
         steps=steps,
-        check=f"comparing across, {first} × {written(value)} = {written(first * value)} and {given} × {second} = {given * second}",
+        check=(
+            f"comparing across, {first} × {written(value)} = {written(first * value)} "
+            f"and {given} × {second} = {given * second}"
+        ),
         keywords=("ratio", "same"),
         difficulty=difficulty,
     )

@@ -56,8 +56,7 @@ def _way(random: Random) -> Problem[Difference]:
     walked = random.randint(35, start - 30)
     goal = random.choice(("the lake", "the old tower", "the town", "the farm", "the harbour", "the market"))
     question = (
-        f"The way to {goal} is {start} metres long. {person.name} has walked {walked} metres. "
-        f"How many metres are left?"
+        f"The way to {goal} is {start} metres long. {person.name} has walked {walked} metres. How many metres are left?"
     )
     return _problem(question, start, [walked], "metres", 1)
 
