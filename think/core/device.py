@@ -1,0 +1,150 @@
+"""The machine under a run: device, threads, compilation, kernels; every "auto" is settled here, once, and recorded.
+
+Asking by name for what the machine lacks is an error, never a substitution.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from pydantic import PositiveInt
+
+from think.core.errors import BadSettings, MachineCannot
+from think.presets.base import Settings, knob
+
+Compile = Literal["default", "reduce-overhead", "max-autotune"]
+
+
+class RuntimeSettings(Settings):
+    """What a run asks of the machine; changes its speed, never its mathematics."""
+
+    device: str = knob("auto", acts_on="runtime", may_change_on_resume=True)
+    "auto, cpu, cuda, cuda:N or mps; auto is the first accelerator, else the processor"
+    threads: Literal["auto"] | PositiveInt = knob("auto", acts_on="runtime", may_change_on_resume=True)
+    "processor threads of one operation; auto is every core that this process may use"
+    compile: Compile | None = knob(None, acts_on="runtime", may_change_on_resume=True)
+    "mode of torch.compile for the training step, or none"
+    kernels: str = knob("auto", acts_on="runtime", may_change_on_resume=True)
+    "implementation of the recurrent kernels by name; auto is the fastest that this machine runs"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the settings became on this machine."""
+
+    device: str
+    threads: int
+    compile: str | None
+    kernels: str
+    asked: dict[str, str | int | None]
+    torch: str
+    processor_cores: int
+
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device(self.device)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def resolve(settings: RuntimeSettings) -> Machine:
+    """Settle every "auto". Raises MachineCannot for a device or compiler that is absent, BadSettings for an unknown name."""
+    return Machine(
+        device=_device(settings.device),
+        threads=available_cores() if settings.threads == "auto" else settings.threads,
+        compile=_compile(settings.compile),
+        kernels=_kernels(settings.kernels),
+        asked=settings.model_dump(mode="json"),
+        torch=torch.__version__,
+        processor_cores=available_cores(),
+    )
+
+
+def prepare(machine: Machine) -> None:
+    """Apply the machine to this process: thread count, and arithmetic that gives equal results on every run."""
+    torch.set_num_threads(machine.threads)
+    if machine.torch_device.type == "cuda":
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use, which a container or an affinity mask may have cut."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def compiled(forward: Callable[..., Any], mode: str | None) -> Callable[..., Any]:
+    """`forward` through torch.compile in this mode, or as it is."""
+    return forward if mode is None else torch.compile(forward, mode=mode)
+
+
+def multiply_rate(machine: Machine, size: int = 384, seconds: float = 0.15) -> float:
+    """Floating point operations per second of a square float32 matrix product here; for time estimates only."""
+    device = machine.torch_device
+    left, right = torch.ones(size, size, device=device), torch.ones(size, size, device=device)
+    (left @ right).sum().item()
+    rounds, begin = 0, time.perf_counter()
+    while (spent := time.perf_counter() - begin) < seconds:
+        (left @ right)[0, 0].item()
+        rounds += 1
+    return 2.0 * size**3 * rounds / spent
+
+
+def _device(asked: str) -> str:
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise BadSettings(
+            f"{asked!r} is no device", where="runtime.device", expected="auto, cpu, cuda, cuda:N or mps"
+        ) from None
+    there = {
+        "cpu": device.index in (None, 0),
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if device.type not in there:
+        raise BadSettings(
+            f"{asked!r} is no device that training knows",
+            where="runtime.device",
+            expected="auto, cpu, cuda, cuda:N or mps",
+        )
+    if not there[device.type]:
+        raise MachineCannot(
+            f"this machine has no device {asked!r}",
+            where="runtime.device",
+            expected=f"one of auto, cpu{', cuda' if torch.cuda.is_available() else ''}",
+            remedy="--set runtime.device=cpu",
+        )
+    return str(device)
+
+
+def _compile(mode: str | None) -> str | None:
+    if mode is not None and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        raise MachineCannot(
+            f"torch.compile in mode {mode!r} needs a C++ compiler, and none is on the path",
+            where="runtime.compile",
+            expected="c++, g++, clang++ or cl",
+            remedy="install one, or leave runtime.compile out",
+        )
+    return mode
+
+
+def _kernels(asked: str) -> str:
+    from think.kernels.choose import implementations
+
+    families = ("rwkv6", "ssd", "causal_conv")
+    known = sorted(set.intersection(*(set(implementations(family)) for family in families)))
+    if asked != "auto" and asked not in known:
+        raise BadSettings(
+            f"no implementation of the kernels is named {asked!r}",
+            where="runtime.kernels",
+            expected=f"one of auto, {', '.join(known)}",
+        )
+    return asked

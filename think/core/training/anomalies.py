@@ -1,0 +1,116 @@
+"""Rules that notice when a run goes wrong, from what the step has already computed.
+
+A rule speaks when its condition begins, not at every step while it lasts; each anomaly raises the detail of telemetry
+for a set number of steps, which are counted once per step however many rules spoke. What the rules remember is plain
+data, so a resumed run goes on noticing where it stopped.
+
+    gradient_spike    pre-clip norm above `spike` times the median of the last `window`
+    mode_collapse     mean top-1 probability above `top_probability` while fewer than `distinct_share` of the tokens
+                      that occur as targets occur as predictions
+    saturated         more than `saturated_share` of some layer's state or gate entries beyond their limit
+    component_ratio   gradients of the two branches differ by more than `component_ratio` in either direction
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from think.presets.base import Fraction, Settings, knob
+
+
+class AnomalySettings(Settings):
+    """What counts as going wrong."""
+
+    spike: Annotated[float, Field(gt=1.0)] = knob(5.0, acts_on="cadence")
+    "gradient norm that is a spike, as a multiple of the running median"
+    window: PositiveInt = knob(64, acts_on="cadence")
+    "steps of the running median; no spike is called before there are as many"
+    top_probability: Fraction = knob(0.95, acts_on="cadence")
+    "mean probability of the likeliest token above which, with few distinct tokens, predictions have collapsed"
+    distinct_share: Fraction = knob(0.3, acts_on="cadence")
+    "distinct predicted tokens over distinct targets, below which predictions may have collapsed"
+    saturated_share: Fraction = knob(0.3, acts_on="cadence")
+    "share of a layer's entries beyond their limit above which it is saturated"
+    component_ratio: Annotated[float, Field(gt=1.0)] = knob(10.0, acts_on="cadence")
+    "ratio of the branches' gradient norms, either way, above which they are out of balance"
+    detail_steps: NonNegativeInt = knob(20, acts_on="cadence")
+    "steps of full telemetry after an anomaly"
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    rule: str
+    value: float
+    limit: float
+    where: str | None = None
+
+
+@dataclass
+class Watch:
+    """The rules and what they remember."""
+
+    settings: AnomalySettings
+    norms: list[float] = field(default_factory=list)
+    active: list[str] = field(default_factory=list)
+    detail_until: int = 0
+
+    def look(
+        self,
+        step: int,
+        *,
+        gradient_norm: float,
+        top_probability: float | None = None,
+        distinct_share: float | None = None,
+        saturation: Mapping[str, float] | None = None,
+        component_ratio: float | None = None,
+    ) -> list[Anomaly]:
+        """What begins to be wrong at this step; None stands for "not looked at", which ends and begins nothing."""
+        begun = self._spike(gradient_norm)
+        if top_probability is not None and distinct_share is not None:
+            collapsed = (
+                top_probability > self.settings.top_probability and distinct_share < self.settings.distinct_share
+            )
+            begun += self._edge(collapsed, Anomaly("mode_collapse", top_probability, self.settings.top_probability))
+        for where, share in (saturation or {}).items():
+            limit = self.settings.saturated_share
+            begun += self._edge(share > limit, Anomaly("saturated", share, limit, where))
+        if component_ratio is not None:
+            limit = self.settings.component_ratio
+            outside = component_ratio > limit or component_ratio < 1 / limit
+            begun += self._edge(outside, Anomaly("component_ratio", component_ratio, limit))
+        if begun:
+            self.detail_until = step + self.settings.detail_steps
+        return begun
+
+    def detailed(self, step: int) -> bool:
+        """Whether telemetry is in full detail at this step."""
+        return step <= self.detail_until
+
+    def as_json(self) -> dict[str, Any]:
+        return {"norms": self.norms, "active": self.active, "detail_until": self.detail_until}
+
+    def load(self, held: Mapping[str, Any]) -> None:
+        """Take back what `as_json` gave."""
+        self.norms, self.active = list(held["norms"])[-self.settings.window :], list(held["active"])
+        self.detail_until = held["detail_until"]
+
+    def _spike(self, norm: float) -> list[Anomaly]:
+        begun: list[Anomaly] = []
+        if len(self.norms) >= self.settings.window:
+            limit = self.settings.spike * median(self.norms)
+            begun = self._edge(norm > limit, Anomaly("gradient_spike", norm, limit))
+        self.norms = [*self.norms, norm][-self.settings.window :]
+        return begun
+
+    def _edge(self, now: bool, anomaly: Anomaly) -> list[Anomaly]:
+        key = anomaly.rule if anomaly.where is None else f"{anomaly.rule} {anomaly.where}"
+        before = key in self.active
+        if now and not before:
+            self.active.append(key)
+            return [anomaly]
+        if before and not now:
+            self.active.remove(key)
+        return []

@@ -1,0 +1,130 @@
+"""How the recurrent state is doing, read on the very network that trains, from the states it has just handed over.
+
+For a layer and branch with matrices S [B, H, R, C] and singular values s_i of one head:
+
+    norm            root mean square of the entries
+    largest         largest absolute entry
+    participation   (sum s_i^2)^2 / sum s_i^4: how many directions carry the state, 1 to min(R, C); no SVD needed, it is
+                    tr(G)^2 / tr(G^2) of the Gram matrix G
+    rank, entropy   exp(H) and H of p_i = s_i / sum s, in nats
+    saturated       share of entries beyond `saturation`
+    cosine          between the state that entered the step and the one that left it, mean over streams and heads;
+                    1 means that a whole step changed nothing
+
+For the activations h [N, D] before the logits:
+
+    hidden_entropy  -sum_d q_d log q_d of q_d = |h_d| / sum |h|, mean over tokens, nats; ln D when every channel speaks
+
+B batch  H heads  R rows  C columns  N tokens  D width
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor
+
+from think.core.models.state import State
+from think.presets.base import Settings, knob
+
+_TINY = 1e-12
+"Keeps an empty state from dividing by zero; far below the square of any entry that matters."
+
+
+class TelemetrySettings(Settings):
+    """How often a run writes what; every step while detail is raised."""
+
+    steps_every: PositiveInt = knob(1, acts_on="cadence", may_change_on_resume=True)
+    "steps from one step record to the next"
+    gradients_every: PositiveInt | None = knob(10, acts_on="cadence", may_change_on_resume=True)
+    "steps from one record of component gradient norms to the next; none when absent"
+    health_every: PositiveInt | None = knob(50, acts_on="cadence", may_change_on_resume=True)
+    "steps from one record of state health to the next; none when absent"
+    saturation: PositiveFloat = knob(5.0, acts_on="cadence", may_change_on_resume=True)
+    "absolute value beyond which an entry of the state counts as saturated"
+
+
+@dataclass(frozen=True)
+class Health:
+    """State of one layer and branch; see the module."""
+
+    layer: int
+    branch: str
+    norm: float
+    largest: float
+    participation: float
+    rank: float
+    entropy: float
+    saturated: float
+    cosine: float
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the logits of a step look like: mean top-1 probability, distinct predictions over distinct targets, nats."""
+
+    top_probability: float
+    distinct_share: float
+    logit_entropy: float
+    hidden_entropy: float
+
+
+@torch.no_grad()
+def state_health(before: State, after: State, saturation: float) -> Iterator[Health]:
+    """Health of every recurrent matrix; `before` entered the step, `after` left it."""
+    for (layer, branch, old), (_, _, new) in zip(before.matrices(), after.matrices(), strict=True):
+        yield _health(layer, branch, old.detach().float(), new.detach().float(), saturation)
+
+
+@torch.no_grad()
+def predictions(
+    logits: Float[Tensor, "N V"], hidden: Float[Tensor, "N D"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
+) -> Predictions:
+    """Figures for the scored tokens (weight above zero); NaN where none is."""
+    scored = weights > 0
+    log_probability = torch.log_softmax(logits[scored].float(), dim=-1)
+    top, guess = log_probability.max(dim=-1)
+    distinct = guess.unique().numel() / max(targets[scored].unique().numel(), 1)
+    return Predictions(
+        top_probability=float(top.exp().mean()),
+        distinct_share=float(distinct),
+        logit_entropy=float(-(log_probability.exp() * log_probability).sum(-1).mean()),
+        hidden_entropy=float(_entropy(hidden[scored].float().abs()).mean()),
+    )
+
+
+def saturation_by_place(records: list[Health]) -> Mapping[str, float]:
+    """Saturated share by "layer N branch", as the anomaly rules take it."""
+    return {f"layer {record.layer} {record.branch}": record.saturated for record in records}
+
+
+def _health(layer: int, branch: str, old: Tensor, new: Tensor, saturation: float) -> Health:
+    flat_old, flat_new = (rearrange(state, "B H R C -> (B H) (R C)") for state in (old, new))
+    rows, columns = new.shape[-2:]
+    gram = new @ new.mT if rows <= columns else new.mT @ new
+    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+    spectrum = torch.linalg.eigvalsh(gram.double()).clamp(min=0).sqrt()
+    entropy = _entropy(spectrum)
+    return Health(
+        layer=layer,
+        branch=branch,
+        norm=float(new.square().mean().sqrt()),
+        largest=float(new.abs().max()),
+        participation=float((trace.square() / gram.square().sum((-2, -1)).clamp(min=_TINY)).mean()),
+        rank=float(entropy.exp().mean()),
+        entropy=float(entropy.mean()),
+        saturated=float((new.abs() > saturation).float().mean()),
+        cosine=float(torch.cosine_similarity(flat_old, flat_new, dim=-1).mean()),
+    )
+
+
+def _entropy(magnitudes: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch"]:
+    share = magnitudes / magnitudes.sum(-1, keepdim=True).clamp(min=_TINY)
+    return -torch.special.xlogy(share, share).sum(-1)

@@ -1,0 +1,134 @@
+"""What a training run writes down, and when: one method a record, so that the loop reads as a story."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from think.core.models.state import State
+from think.core.training.anomalies import AnomalySettings, Watch
+from think.core.training.evaluate import Score
+from think.core.training.gradients import component_ratio
+from think.core.training.health import TelemetrySettings, saturation_by_place, state_health
+from think.core.training.step import Outcome
+
+
+class Records(Protocol):
+    """Whoever takes records; `core.telemetry.writer.Writer` in a run."""
+
+    def write(self, kind: str, step: int | None = None, **fields: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """One finished step. `tokens`: scored since the start of the run; `norms`: by component, when looked at."""
+
+    step: int
+    outcome: Outcome
+    gradient_norm: float
+    learning_rate: float
+    length: int
+    read: int
+    tokens: int
+    seconds: float
+    start_states_moved: bool | None
+    start_state_share: float | None
+    norms: Mapping[str, float] | None
+
+
+class Ledger:
+    """Telemetry of one run: cadence, detail and the anomaly rules."""
+
+    def __init__(self, records: Records, settings: TelemetrySettings, anomalies: AnomalySettings):
+        self._records, self._settings = records, settings
+        self.watch = Watch(anomalies)
+
+    def wants_step(self, step: int) -> bool:
+        return step % self._settings.steps_every == 0 or self.watch.detailed(step)
+
+    def wants_gradients(self, step: int) -> bool:
+        return _due(step, self._settings.gradients_every) or self.watch.detailed(step)
+
+    def wants_health(self, step: int) -> bool:
+        return _due(step, self._settings.health_every) or self.watch.detailed(step)
+
+    def step(self, facts: StepFacts, before: State) -> None:
+        """Write what is due for a step, and let the anomaly rules look at it; `before` is the state that entered."""
+        if self.wants_step(facts.step):
+            self._write_step(facts)
+        ratio = None if facts.norms is None else component_ratio(facts.norms)
+        if facts.norms is not None:
+            limit = self.watch.settings.component_ratio
+            warning = ratio is not None and not 1 / limit <= ratio <= limit
+            self._records.write(
+                "component_gradients", facts.step, norms=dict(facts.norms), ratio=ratio, warning=warning
+            )
+        seen = facts.outcome.predictions
+        saturation = None if seen is None else self._write_health(facts, before)
+        begun = self.watch.look(
+            facts.step,
+            gradient_norm=facts.gradient_norm,
+            top_probability=None if seen is None else seen.top_probability,
+            distinct_share=None if seen is None else seen.distinct_share,
+            saturation=saturation,
+            component_ratio=ratio,
+        )
+        for anomaly in begun:
+            place = "" if anomaly.where is None else f" at {anomaly.where}"
+            self._records.write(
+                "anomaly",
+                facts.step,
+                rule=anomaly.rule,
+                value=anomaly.value,
+                limit=anomaly.limit,
+                message=f"{anomaly.rule.replace('_', ' ')}{place}: {anomaly.value:.4g}, limit {anomaly.limit:.4g}",
+                detail_until_step=self.watch.detail_until,
+            )
+
+    def evaluation(self, step: int, score: Score, seconds: float, *, whole: bool) -> None:
+        """Write a held-out loss; `whole`: the split was read to its end."""
+        self._records.write(
+            "eval",
+            step,
+            split="validation",
+            loss=score.loss,
+            tokens=score.tokens,
+            seconds=seconds,
+            whole=whole,
+        )
+
+    def checkpoint(self, step: int, path: Path, seconds: float) -> None:
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        self._records.write("checkpoint", step, path=f"{path.parent.name}/{path.name}", bytes=size, seconds=seconds)
+
+    def _write_step(self, facts: StepFacts) -> None:
+        outcome = facts.outcome
+        fields: dict[str, Any] = {
+            "loss": outcome.loss,
+            "objective": outcome.objective,
+            "learning_rate": facts.learning_rate,
+            "gradient_norm": facts.gradient_norm,
+            "tokens": facts.tokens,
+            "tokens_per_second": facts.read / facts.seconds if facts.seconds > 0 else math.inf,
+            "seconds": facts.seconds,
+            "length": facts.length,
+        }
+        if outcome.entropy is not None:
+            fields["entropy"] = outcome.entropy
+        if facts.start_states_moved is not None:
+            fields["h0_moved"] = facts.start_states_moved
+            fields["h0_share"] = facts.start_state_share
+        self._records.write("step", facts.step, **fields)
+
+    def _write_health(self, facts: StepFacts, before: State) -> Mapping[str, float]:
+        seen = facts.outcome.predictions
+        health = list(state_health(before, facts.outcome.state, self._settings.saturation))
+        for record in health:
+            extra = {} if seen is None else {"hidden_entropy": seen.hidden_entropy, "logit_entropy": seen.logit_entropy}
+            self._records.write("state_health", facts.step, **record.as_json(), **extra)
+        return saturation_by_place(health)
+
+
+def _due(step: int, every: int | None) -> bool:
+    return every is not None and step % every == 0

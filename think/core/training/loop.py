@@ -1,0 +1,315 @@
+"""The training loop, and what it takes to go on exactly where it stopped.
+
+Everything that a later step depends on is in `Progress`, the model, the optimizer and torch's generators; a checkpoint
+holds these and nothing else. What depends on the step alone (rate, length, order of the data) is in the clock and the
+tracks, which are pure functions.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from think.core import seeding
+from think.core.data.batches import Batch, Tracks
+from think.core.data.store import Split
+from think.core.device import Machine, compiled
+from think.core.errors import Diverged
+from think.core.models.state import State
+from think.core.models.thinking import Thinking
+from think.core.training.anomalies import AnomalySettings
+from think.core.training.checkpoint import Checkpoints, Loaded
+from think.core.training.evaluate import EvaluationSettings, Score, evaluate
+from think.core.training.gradients import clip_gradients, component_norms, start_states_moved
+from think.core.training.health import TelemetrySettings
+from think.core.training.ledger import Ledger, StepFacts
+from think.core.training.optimizer import AdamWSettings, Optimizer, OptimizerSettings
+from think.core.training.schedule import Clock, CurriculumStage, ScheduleSettings, WsdSettings, clock
+from think.core.training.step import Outcome, Precision, accumulate_gradients, forward_of
+from think.core.training.stop import Stop
+from think.core.training.weights import load_weights, weights
+from think.presets.base import Settings, knob
+
+
+class CheckpointSettings(Settings):
+    """When a run saves itself, besides at its end and when it is stopped."""
+
+    every: PositiveInt | None = knob(500, acts_on="cadence", may_change_on_resume=True)
+    "steps from one checkpoint to the next; only at the end, or when stopped, when absent"
+    keep: PositiveInt = knob(2, acts_on="cadence", may_change_on_resume=True)
+    "checkpoints that remain; the oldest go first"
+
+
+class LoopSettings(Settings):
+    """What every training run needs to be told."""
+
+    steps: PositiveInt = knob(acts_on="schedule", may_change_on_resume=True)
+    "optimizer steps"
+    rows: PositiveInt = knob(acts_on="data")
+    "parallel streams of text, the batch; each goes on where it stopped in the step before"
+    length: PositiveInt = knob(acts_on="data")
+    "tokens per row and step, until the curriculum says otherwise"
+    curriculum: tuple[CurriculumStage, ...] = knob((), acts_on="schedule")
+    "other sequence lengths, each from a later share of the steps on; rows never change"
+    seed: NonNegativeInt = knob(0, acts_on="data")
+    "seed of initialisation, order of the data and dropout"
+    reset_period: PositiveInt | None = knob(None, acts_on="data")
+    "tokens per row after which the state is reset besides at document starts; never when absent"
+    micro_batches: PositiveInt = knob(1, acts_on="optimizer")
+    "parts that the rows of a step are split in, one after the other; saves memory"
+    precision: Precision = knob("float32", acts_on="optimizer")
+    "type of matrix products; weights, gradients and losses are float32 either way"
+    learning_rate: PositiveFloat = knob(acts_on="schedule")
+    "learning rate at the top of the schedule"
+    max_gradient_norm: PositiveFloat | None = knob(1.0, acts_on="optimizer")
+    "joint norm of all gradients above which they are scaled down; never when absent"
+    entropy_bonus: NonNegativeFloat = knob(0.0, acts_on="optimizer")
+    "nats of loss taken off per nat of entropy of the predictions"
+    optimizer: OptimizerSettings = Field(default_factory=AdamWSettings)
+    "rule that moves the weights"
+    schedule: ScheduleSettings = Field(default_factory=WsdSettings)
+    "learning rate over the steps"
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+    "held-out loss while training"
+    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    "checkpoints while training"
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+    "what is written how often"
+    anomalies: AnomalySettings = Field(default_factory=AnomalySettings)
+    "what counts as going wrong"
+
+    @model_validator(mode="after")
+    def _fits(self) -> "LoopSettings":
+        if self.rows % self.micro_batches:
+            parts = [count for count in range(1, self.rows + 1) if self.rows % count == 0]
+            nearest = min(parts, key=lambda count: abs(count - self.micro_batches))
+            raise ValueError(f"micro_batches = {self.micro_batches} must divide rows = {self.rows}; nearest: {nearest}")
+        shares = [stage.from_share for stage in self.curriculum]
+        if shares != sorted(set(shares)):
+            raise ValueError(f"curriculum: from_share must rise from stage to stage, not {shares}")
+        if self.schedule.warmup > self.steps:
+            raise ValueError(f"schedule.warmup = {self.schedule.warmup} is longer than steps = {self.steps}")
+        return self
+
+    def clock(self) -> Clock:
+        """Rates, lengths and positions of every step."""
+        return clock(self.schedule, self.steps, self.length, self.curriculum)
+
+    @property
+    def longest(self) -> int:
+        """The greatest length of any step."""
+        return max([self.length, *(stage.length for stage in self.curriculum)])
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    step      updates done
+    position  tokens that each row has consumed; the whole cursor of the data
+    state     what the next step receives
+    tokens    scored tokens so far
+    moved     steps in which a trained start state got gradient
+    """
+
+    step: int
+    position: int
+    state: State
+    tokens: int = 0
+    moved: int = 0
+
+    def after(self, outcome: Outcome, length: int, moved: bool | None) -> "Progress":
+        return Progress(
+            step=self.step + 1,
+            position=self.position + length,
+            state=outcome.state,
+            tokens=self.tokens + outcome.tokens,
+            moved=self.moved + bool(moved),
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a loop works with."""
+
+    settings: LoopSettings
+    machine: Machine
+    clock: Clock
+    model: Thinking
+    optimizer: Optimizer
+    tracks: Tracks
+    held_out: Split
+    checkpoints: Checkpoints
+    ledger: Ledger
+    stop: Stop
+    identity: dict[str, Any]
+    "digests and other facts that a checkpoint carries besides progress"
+    where: str
+    "the run, as a user would name it"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a watcher of the loop hears after each step."""
+
+    step: int
+    steps: int
+    loss: float | None
+    held_out: float | None
+    tokens_per_second: float
+
+
+Watcher = Callable[[Seen], None]
+
+
+def train(run: Run, progress: Progress, watcher: Watcher) -> tuple[Progress, Score | None]:
+    """Take the remaining steps; gives where it ended, and the loss on the whole held-out split (None: nothing to do).
+
+    Raises Diverged at a loss or gradient that is not finite, Interrupted or Terminated after a checkpoint.
+    """
+    settings, model = run.settings, run.model
+    parameters = trainable(model)
+    components = model.components()
+    forward = compiled(forward_of(model), run.machine.compile)
+    clock = run.clock.moved_to(progress.step, progress.position)
+    score: Score | None = None
+    model.train()
+    for step in clock.remaining(progress.step):
+        began = time.perf_counter()
+        length, rate = clock.length(step), settings.learning_rate * clock.factor(step)
+        batch = on_device(run.tracks.at(clock.position(step), length), run.machine.torch_device)
+        outcome = accumulate_gradients(
+            forward,
+            batch,
+            progress.state,
+            micro_batches=settings.micro_batches,
+            entropy_bonus=settings.entropy_bonus,
+            precision=settings.precision,
+            look=run.ledger.wants_health(step),
+        )
+        norms = component_norms(parameters, components) if run.ledger.wants_gradients(step) else None
+        moved = start_states_moved(parameters)
+        gradient_norm = clip_gradients(parameters.values(), settings.max_gradient_norm)
+        require_finite(run, step, outcome, gradient_norm)
+        run.optimizer.step(clock.factor(step))
+        run.optimizer.zero_grad()
+        before, progress = progress, progress.after(outcome, length, moved)
+        facts = StepFacts(
+            step=step,
+            outcome=outcome,
+            gradient_norm=gradient_norm,
+            learning_rate=rate,
+            length=length,
+            read=settings.rows * length,
+            tokens=progress.tokens,
+            seconds=time.perf_counter() - began,
+            start_states_moved=moved,
+            start_state_share=progress.moved / step,
+            norms=norms,
+        )
+        run.ledger.step(facts, before.state)
+        last = step == clock.steps
+        if last or _due(step, settings.evaluation.every):
+            score = hold_out(run, step, whole=last)
+        if last or _due(step, settings.checkpoint.every) or run.stop.asked is not None:
+            save(run, progress)
+        watcher(Seen(step, clock.steps, outcome.loss, score.loss if score else None, facts.read / facts.seconds))
+        if not last:
+            run.stop.obey(step, run.where)
+    return progress, score
+
+
+def begin(run: Run) -> Progress:
+    """The start of a run: no step done, every stream at its trained start state."""
+    return Progress(0, 0, run.model.initial_state(run.settings.rows).detach())
+
+
+def resume(run: Run, held: Loaded) -> Progress:
+    """Put model, optimizer, generators and anomaly rules where a checkpoint left them, and say where that is."""
+    tensors, facts = held
+    load_weights(run.model, tensors["model"], run.where)
+    run.optimizer.load(tensors["optimizer"])
+    run.ledger.watch.load(facts["watch"])
+    seeding.restore(tensors["random"])
+    state = State.from_tensors(tensors["state"], facts["state_position"]).to(run.machine.torch_device)
+    return Progress(facts["step"], facts["position"], state, facts["tokens"], facts["moved"])
+
+
+def save(run: Run, progress: Progress) -> Path:
+    """Write one checkpoint and the record of it."""
+    began = time.perf_counter()
+    tensors = {
+        "model": weights(run.model),
+        "optimizer": run.optimizer.state(),
+        "state": progress.state.tensors(),
+        "random": seeding.snapshot(),
+    }
+    facts = {
+        "step": progress.step,
+        "position": progress.position,
+        "state_position": progress.state.position,
+        "tokens": progress.tokens,
+        "moved": progress.moved,
+        "watch": run.ledger.watch.as_json(),
+        **run.identity,
+    }
+    path = run.checkpoints.save(progress.step, tensors, facts)
+    run.ledger.checkpoint(progress.step, path, time.perf_counter() - began)
+    return path
+
+
+def hold_out(run: Run, step: int, *, whole: bool) -> Score:
+    """Held-out loss now, without moving a random stream; `whole` reads all of the split."""
+    began = time.perf_counter()
+    asked = run.settings.evaluation
+    with seeding.untouched():
+        score = evaluate(
+            run.model, run.held_out, asked.rows, run.settings.longest, tokens=None if whole else asked.tokens
+        )
+    run.ledger.evaluation(step, score, time.perf_counter() - began, whole=whole or asked.tokens is None)
+    return score
+
+
+def require_finite(run: Run, step: int, outcome: Outcome, gradient_norm: float) -> None:
+    """Raises Diverged when loss or gradient norm is not finite; the weights are then still those of the step before."""
+    for name, value in (("loss", outcome.objective), ("gradient norm", gradient_norm)):
+        if math.isfinite(value):
+            continue
+        good = run.checkpoints.latest()
+        raise Diverged(
+            f"the {name} of step {step} is {value}",
+            where=run.where,
+            expected="a finite number",
+            remedy=(
+                f"the last good checkpoint is {good}; a lower stage1.learning_rate or stage1.max_gradient_norm may help"
+                if good
+                else "no checkpoint was written yet; a lower stage1.learning_rate or a longer warm-up may help"
+            ),
+        )
+
+
+def trainable(model: Thinking) -> dict[str, torch.nn.Parameter]:
+    """Parameters that training moves, by name; a tied one once."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch where the model is."""
+    if device.type == "cpu":
+        return batch
+    return replace(
+        batch,
+        tokens=batch.tokens.to(device),
+        targets=batch.targets.to(device),
+        weights=batch.weights.to(device),
+        reset=batch.reset.to(device),
+    )
+
+
+def _due(step: int, every: int | None) -> bool:
+    return every is not None and step % every == 0

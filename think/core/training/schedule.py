@@ -1,0 +1,122 @@
+"""Learning rate and sequence length as functions of the step alone.
+
+A schedule gives, for the steps 1 to N, a factor in [0, 1] that multiplies the peak rate of every parameter group. The
+curriculum gives the length of each step; the rows never change, so the tokens that a row has consumed before a step are
+a pure function of that step too, and a resumed run needs no loader state.
+
+    linear rise     factor = step / warmup
+    warmup-stable   1, then linearly down to `floor` over the last `fall` of the steps
+    cosine          floor + (1 - floor) (1 + cos(pi p)) / 2,   p from 0 at the end of the rise to 1 at the last step
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from think.presets.base import Fraction, Settings, knob
+
+InnerFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class WsdSettings(Settings):
+    """Linear rise, flat, linear fall: a checkpoint from the flat part can be branched to any horizon."""
+
+    kind: Literal["wsd"] = "wsd"
+    warmup: NonNegativeInt = knob(0, acts_on="schedule")
+    "optimizer steps of linear rise"
+    fall: Fraction = knob(0.2, acts_on="schedule")
+    "share of all steps spent falling to `floor`"
+    floor: Fraction = knob(0.0, acts_on="schedule")
+    "final rate, as a share of the peak"
+
+
+class CosineSettings(Settings):
+    """Linear rise, then half a cosine; the horizon is baked in."""
+
+    kind: Literal["cosine"] = "cosine"
+    warmup: NonNegativeInt = knob(0, acts_on="schedule")
+    "optimizer steps of linear rise"
+    floor: Fraction = knob(0.1, acts_on="schedule")
+    "final rate, as a share of the peak"
+
+
+ScheduleSettings = Annotated[WsdSettings | CosineSettings, Field(discriminator="kind")]
+
+
+class CurriculumStage(Settings):
+    """From a point of the run on, another sequence length."""
+
+    from_share: InnerFraction = knob(acts_on="schedule")
+    "share of all steps after which this length holds"
+    length: PositiveInt = knob(acts_on="schedule")
+    "tokens per row and step"
+
+
+def factor(settings: WsdSettings | CosineSettings, step: int, steps: int) -> float:
+    """Share of the peak rate at `step`, 1 to `steps`."""
+    if step < settings.warmup:
+        return step / settings.warmup
+    if settings.kind == "cosine":
+        progress = (step - settings.warmup) / max(steps - settings.warmup, 1)
+        return settings.floor + (1 - settings.floor) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+    falling = round(settings.fall * steps)
+    left = max(steps - step, 0)
+    return 1.0 if left >= falling else settings.floor + (1 - settings.floor) * left / falling
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Everything that depends on the step alone. Steps count from 1; step s begins reading at `positions[s - 1]`."""
+
+    factors: tuple[float, ...]
+    lengths: tuple[int, ...]
+    positions: tuple[int, ...]
+
+    @property
+    def steps(self) -> int:
+        return len(self.factors)
+
+    @property
+    def tokens_per_row(self) -> int:
+        return self.positions[-1] + self.lengths[-1]
+
+    def factor(self, step: int) -> float:
+        return self.factors[step - 1]
+
+    def length(self, step: int) -> int:
+        return self.lengths[step - 1]
+
+    def position(self, step: int) -> int:
+        """Tokens that each row has consumed before `step`."""
+        return self.positions[step - 1]
+
+    def moved_to(self, step: int, position: int) -> "Clock":
+        """The same table where `step` steps consumed `position` tokens per row.
+
+        It changes nothing unless the resumed run was given another number of steps, which moves its curriculum.
+        """
+        expected = self.positions[step] if step < self.steps else self.tokens_per_row
+        return replace(self, positions=tuple(at + position - expected for at in self.positions))
+
+    def remaining(self, after: int) -> range:
+        """Steps still to do when `after` are done."""
+        return range(after + 1, self.steps + 1)
+
+
+def clock(
+    settings: WsdSettings | CosineSettings, steps: int, length: int, curriculum: Sequence[CurriculumStage]
+) -> Clock:
+    """The full table of a run: rates, lengths, positions."""
+    lengths = [length] * steps
+    for stage in curriculum:
+        begin = round(stage.from_share * steps)
+        lengths[begin:] = [stage.length] * (steps - begin)
+    return Clock(
+        factors=tuple(factor(settings, step, steps) for step in range(1, steps + 1)),
+        lengths=tuple(lengths),
+        positions=(0, *accumulate(lengths[:-1])),
+    )

@@ -1,0 +1,118 @@
+"""Stage 1 trains the backbone: a language model on packed text, the state handed from step to step."""
+
+import torch
+
+from think.core import seeding
+from think.core.data.batches import Tracks
+from think.core.data.store import Packed
+from think.core.device import prepare
+from think.core.durable import replace_file
+from think.core.errors import BadSettings, Missing
+from think.core.models import build
+from think.core.runs import RunFolder
+from think.core.telemetry.writer import Writer
+from think.core.training.checkpoint import Checkpoints
+from think.core.training.ledger import Ledger
+from think.core.training.loop import LoopSettings, Run, Watcher, begin, resume, train, trainable
+from think.core.training.optimizer import build_optimizer
+from think.core.training.stages import Finished, Request, Stage
+from think.core.training.stop import Stop
+
+NAME = "stage1"
+
+
+class Stage1Settings(LoopSettings):
+    """Training of the backbone."""
+
+
+def check(request: Request) -> Packed:
+    """Open the data and hold it against the settings; nothing is written.
+
+    Raises Missing when there are no data, BadData when they are damaged or too short, BadSettings when they do not fit.
+    """
+    if not request.data.is_dir():
+        raise Missing(
+            "there are no packed data",
+            where=str(request.data),
+            expected="a folder that `think data pack` has written",
+            remedy=request.pack_command,
+        )
+    packed = Packed.open(request.data)
+    size, vocabulary = packed.tokenizer.size, request.model.vocabulary
+    if size > vocabulary:
+        raise BadSettings(
+            f"the tokenizer of these data has {size} tokens, model.vocabulary is {vocabulary}",
+            where=str(request.data),
+            expected=f"model.vocabulary of at least {size}",
+            remedy=f"--set model.vocabulary={size}, or pack the data with a smaller tokenizer: {request.pack_command}",
+        )
+    _tracks(packed, request.settings)
+    return packed
+
+
+def run(request: Request, folder: RunFolder, watcher: Watcher) -> Finished:
+    """Train in a run folder, from the start or from its last good checkpoint.
+
+    Raises Locked when another process writes there, Diverged, Interrupted and Terminated as the loop does.
+    """
+    packed = check(request)
+    with folder.lock(), Stop() as stop, Writer(folder.path) as telemetry:
+        for name, text in request.files.items():
+            replace_file(folder.path / name, text.encode())
+        return _train(request, folder, packed, stop, telemetry, watcher)
+
+
+def _train(
+    request: Request, folder: RunFolder, packed: Packed, stop: Stop, telemetry: Writer, watcher: Watcher
+) -> Finished:
+    settings, machine = request.settings, request.machine
+    prepare(machine)
+    checkpoints = Checkpoints(folder.checkpoints, keep=settings.checkpoint.keep)
+    found = checkpoints.find() if request.resume else None
+    seeding.start(settings.seed, NAME, "initialisation")
+    with torch.device(machine.torch_device):
+        model = build(request.model)
+    parameters = trainable(model)
+    optimizer = build_optimizer(settings.optimizer, model.roles(), parameters, settings.learning_rate)
+    seeding.start(settings.seed, NAME, "dropout")
+    under_way = Run(
+        settings=settings,
+        machine=machine,
+        clock=settings.clock(),
+        model=model,
+        optimizer=optimizer,
+        tracks=_tracks(packed, settings),
+        held_out=packed.split("validation"),
+        checkpoints=checkpoints,
+        ledger=Ledger(telemetry, settings.telemetry, settings.anomalies),
+        stop=stop,
+        identity={"stage": NAME, "seed": settings.seed, "digests": request.digests},
+        where=str(folder.path),
+    )
+    progress = begin(under_way) if found is None else resume(under_way, checkpoints.load(found.path))
+    telemetry.write(
+        "run_start",
+        stage=NAME,
+        preset=request.preset,
+        seed=settings.seed,
+        steps=settings.steps,
+        tokens_per_step=settings.rows * under_way.clock.length(min(progress.step + 1, settings.steps)),
+        parameters=sum(parameter.numel() for parameter in parameters.values()),
+        resumed_from_step=None if found is None else progress.step,
+        digests=request.digests,
+        device=machine.device,
+        threads=machine.threads,
+    )
+    notes = found.passed_over if found is not None else ()
+    for note in notes:
+        telemetry.write("log", progress.step, level="warning", message=f"checkpoint passed over: {note}")
+    already = progress.step >= settings.steps
+    progress, score = train(under_way, progress, watcher)
+    return Finished(folder, progress, score, already, notes)
+
+
+def _tracks(packed: Packed, settings: LoopSettings) -> Tracks:
+    return Tracks(packed.split("train"), settings.rows, settings.seed, settings.reset_period)
+
+
+SPEC = Stage(Stage1Settings, run, check)

@@ -1,0 +1,97 @@
+"""One step: forward, loss, backward, over micro-batches that split the rows of a batch.
+
+Each micro-batch carries its own part of the state, so the stream of a row is the same however many there are; each
+contributes its share of one loss, so the gradients add up to the full batch's.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from think.core.data.batches import Batch
+from think.core.models.state import State
+from think.core.models.thinking import Thinking
+from think.core.training.health import Predictions, predictions
+from think.core.training.losses import language_loss
+
+Precision = Literal["float32", "bfloat16"]
+Forward = Callable[[Tensor, State, Tensor], tuple[Tensor, Tensor, State]]
+"tokens [B, T], state, reset [B, T] -> logits [B, T, V], hidden [B, T, D], state"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a backward pass found.
+
+    loss       nats per scored token, without the entropy term; None when no token of the batch is scored
+    objective  what was differentiated
+    entropy    mean entropy of the predictions in nats; None unless the loss uses it
+    tokens     scored tokens
+    state      what the next step receives, cut from the graph
+    """
+
+    loss: float | None
+    objective: float
+    entropy: float | None
+    tokens: int
+    state: State
+    predictions: Predictions | None
+
+
+def forward_of(model: Thinking) -> Forward:
+    """The model's forward pass with the activations before the logits in between."""
+
+    def forward(tokens: Tensor, state: State, reset: Tensor) -> tuple[Tensor, Tensor, State]:
+        hidden, after = model.hidden(tokens, state, reset)
+        return model.logits(hidden), hidden, after
+
+    return forward
+
+
+def accumulate_gradients(
+    forward: Forward,
+    batch: Batch,
+    state: State,
+    *,
+    micro_batches: int,
+    entropy_bonus: float,
+    precision: Precision,
+    look: bool,
+) -> Outcome:
+    """Add the gradients of a whole batch to the parameters, one micro-batch after the other.
+
+    micro_batches: must divide the rows.   look: also describe the predictions of the first micro-batch.
+    """
+    rows = batch.tokens.shape[0] // micro_batches
+    total_weight = float(batch.weights.sum())
+    losses, states, seen = [], [], None
+    for start in range(0, batch.tokens.shape[0], rows):
+        part = slice(start, start + rows)
+        with _autocast(batch.tokens.device, precision):
+            logits, hidden, after = forward(batch.tokens[part], state.rows(part), batch.reset[part])
+        logits, targets, weights = logits.flatten(0, 1), batch.targets[part].flatten(), batch.weights[part].flatten()
+        loss = language_loss(logits, targets, weights, total_weight=max(total_weight, 1.0), entropy_bonus=entropy_bonus)
+        loss.objective.backward()
+        if look and seen is None:
+            seen = predictions(logits.detach(), hidden.detach().flatten(0, 1), targets, weights)
+        losses.append(loss)
+        states.append(after.detach())
+    return Outcome(
+        loss=float(sum(loss.cross_entropy for loss in losses)) / total_weight if total_weight > 0 else None,
+        objective=float(sum(loss.objective.detach() for loss in losses)),
+        entropy=float(sum(loss.entropy for loss in losses)) / total_weight if entropy_bonus and total_weight else None,
+        tokens=round(total_weight),
+        state=states[0] if len(states) == 1 else State.join(states),
+        predictions=seen,
+    )
+
+
+def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """bfloat16 products under float32 master weights, or nothing."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)

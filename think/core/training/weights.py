@@ -1,0 +1,35 @@
+"""A model's numbers by name, and back; a tied table is stored once."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from think.core.errors import BadData
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers by name, each once. Live tensors, not copies."""
+    own = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    return {name: tensor for name, tensor in model.state_dict().items() if name in own}
+
+
+@torch.no_grad()
+def load_weights(model: nn.Module, held: Mapping[str, Tensor], where: str) -> None:
+    """Copy stored numbers into the model. Raises BadData, naming the first tensor that does not fit."""
+    own = weights(model)
+    for name in sorted(own.keys() ^ held.keys()):
+        raise _misfit(f"{name!r} is {'missing in the checkpoint' if name in own else 'unknown to the model'}", where)
+    for name, tensor in own.items():
+        if tensor.shape != held[name].shape:
+            raise _misfit(f"{name!r} has shape {list(held[name].shape)}, the model's has {list(tensor.shape)}", where)
+        tensor.copy_(held[name])
+
+
+def _misfit(what: str, where: str) -> BadData:
+    return BadData(
+        what,
+        where=where,
+        expected="the weights of this very model",
+        remedy="use the settings.toml that stands in the checkpoint's run folder",
+    )
