@@ -93,10 +93,6 @@ def _json(text: str, shown: str) -> Document:
         Problem(f"{word} is not a number that settings may hold", where=shown, expected="a finite number")
         for word in unfit
     ]
-    problems += [
-        Problem("text holds half of a surrogate pair", where=shown, expected="whole characters")
-        for _ in re.finditer("[\ud800-\udfff]", json.dumps(tree, ensure_ascii=False))
-    ][:1]
     if problems:
         raise SettingsError(problems)
     return Document(shown, tree, lines)

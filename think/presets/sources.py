@@ -163,6 +163,7 @@ def file_layer(link: Link) -> Layer:
     _flatten((), link.sections, origins, Origin("preset", document.place(())), entries)
     leaves = {path for path, _ in entries}
     tables = {path: origin for path, origin in origins.items() if path not in leaves}
+    tables[()] = Origin("preset", document.shown)
     return Layer(entries, tables)
 
 
