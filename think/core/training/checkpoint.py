@@ -4,7 +4,7 @@
         step-00000100/            complete and verified: a folder gets this name last of all
             model.safetensors …   one file a group of tensors
             facts.json            step, random streams, cursor, digests: whatever the caller needs besides tensors
-            manifest.json         size and sha256 of every file
+            manifest.json         size and sha256 of every file, and its own sha256
         latest                    names the folder to resume from, with the sha256 of its manifest
         .saving-step-00000200/    a save under way, or what a killed one left
 
@@ -81,7 +81,9 @@ class Checkpoints:
         texts = {"facts.json": _canonical({"step": step, "facts": dict(facts)})}
         saving = self.folder / f"{_SAVING}{_name(step)}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self.folder.is_dir():
+                self.folder.mkdir(parents=True)
+                sync(self.folder.parent)
             self.clean()
             saving.mkdir()
             for name, members in named.items():
@@ -97,7 +99,7 @@ class Checkpoints:
             self._point_at(path, manifest)
         except (OSError, SafetensorError) as error:
             with contextlib.suppress(OSError):
-                shutil.rmtree(saving)
+                self.clean()
             raise _cannot_save(self.folder, error) from error
         self._prune(path)
         return path
@@ -221,16 +223,19 @@ class Checkpoints:
         return path
 
     def _prune(self, newest: Path) -> None:
-        """Delete the oldest checkpoints beyond `keep`. A failure here loses nothing, so it is left for the next save."""
-        others = [path for path in self.all() if path != newest]
-        excess = len(others) - (self.keep - 1)
+        """Delete the oldest checkpoints beyond `keep`, and later steps, which belong to a past that is done again.
+
+        A failure here loses nothing and is left for the next save.
+        """
+        earlier = [path for path in self.all() if _step(path) < _step(newest)]
+        later = [path for path in self.all() if _step(path) > _step(newest)]
         with contextlib.suppress(OSError):
-            for path in others[: max(excess, 0)]:
+            for path in later + earlier[: max(len(earlier) - (self.keep - 1), 0)]:
                 self.remove(path)
 
 
 def verify(path: Path) -> dict[str, Any]:
-    """Check every file of a checkpoint against its manifest, and return the manifest. Raises BadData naming the file."""
+    """Check every file of a checkpoint against its manifest; returns the manifest. Raises BadData naming the file."""
     manifest = _read_canonical(path / "manifest.json")
     if manifest.get("format") != FORMAT:
         raise BadData(
@@ -239,6 +244,8 @@ def verify(path: Path) -> dict[str, Any]:
             expected=f"format {FORMAT}",
             remedy="use the version of think that wrote it",
         )
+    if manifest.get("sha256") != _seal(manifest):
+        raise _damaged(path / "manifest.json", "does not match its own sha256")
     for name, listed in manifest["files"].items():
         try:
             size = (path / name).stat().st_size
@@ -288,7 +295,13 @@ def _manifest(step: int, folder: Path) -> bytes:
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(folder.iterdir(), key=lambda path: path.name)
     }
-    return _canonical({"format": FORMAT, "step": step, "files": files})
+    manifest = {"format": FORMAT, "step": step, "files": files}
+    return _canonical(manifest | {"sha256": _seal(manifest)})
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    """sha256 of a manifest without its own, so that damage to it is not mistaken for damage to the files it lists."""
+    return hashlib.sha256(_canonical({name: manifest[name] for name in manifest if name != "sha256"})).hexdigest()
 
 
 def _compare(
