@@ -129,7 +129,7 @@ def _understood(error: Exception) -> ThinkError | None:
         return UsageError("stopped at a question")
     if isinstance(error, TyperException):
         return _from_typer(error)
-    settings = sys.modules.get("think.presets.decode")
+    settings = sys.modules.get("think.presets.problems")
     if settings is not None and isinstance(error, settings.SettingsError):
         return _from_settings(error)
     return None
@@ -160,10 +160,18 @@ def _from_typer(error: TyperException) -> ThinkError:
 
 
 def _from_settings(error: Any) -> ThinkError:
-    """Settings mistakes arrive all at once, each with its own place."""
-    converted = ThinkError(str(error))
-    converted.exit = Exit.BAD_SETTINGS
+    """Settings mistakes arrive all at once, each with its own place; `presets` knows no ThinkError."""
+    converted = _SettingsMistakes(str(error))
+    converted.exit = Exit(error.exit)
+    converted.mistakes = error.as_json()
     return converted
+
+
+class _SettingsMistakes(ThinkError):
+    mistakes: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return self.mistakes
 
 
 def _report_bug(error: Exception) -> int:
