@@ -23,14 +23,15 @@ def digest(section: BaseModel | None) -> str:
 def canonical(section: BaseModel | None) -> str:
     """The canonical JSON that is hashed."""
     tree = None if section is None else section.model_dump(mode="json")
-    return json.dumps(_plain(tree), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(plain(tree), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def _plain(node: Any) -> Any:
+def plain(node: Any) -> Any:
+    """JSON data with one spelling for each number."""
     if isinstance(node, Mapping):
-        return {str(key): _plain(value) for key, value in node.items()}
+        return {str(key): plain(value) for key, value in node.items()}
     if isinstance(node, (list, tuple)):
-        return [_plain(value) for value in node]
+        return [plain(value) for value in node]
     if isinstance(node, float) and abs(node) <= LARGEST_EXACT and node == int(node):
         return int(node)
     return node
