@@ -147,9 +147,12 @@ class Gated(Fusion):
         self.weight = nn.Parameter(torch.zeros(2 * width, gates))  # zero: the first gate is the requested share
         self.bias = nn.Parameter(torch.full((gates,), logit(settings.rwkv_share)))
 
+    def logits(self, r: Float[Tensor, "B T D"], m: Float[Tensor, "B T D"]) -> Float[Tensor, "B T G"]:
+        """What the sigmoid of the gate receives; state health reads it too."""
+        return torch.cat([r, m], dim=-1) @ self.weight.to(r.dtype) + self.bias.to(r.dtype)
+
     def fuse(self, r: Float[Tensor, "B T D"], m: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        gate = torch.sigmoid(torch.cat([r, m], dim=-1) @ self.weight.to(r.dtype) + self.bias.to(r.dtype))
-        return torch.lerp(m, r, gate.expand_as(r))
+        return torch.lerp(m, r, torch.sigmoid(self.logits(r, m)).expand_as(r))
 
 
 class HybridNorm(Fusion):
