@@ -1,0 +1,113 @@
+"""A batch of pieces as arrays: control tokens in place, document ends, scores, and counts by source.
+
+P pieces of the batch  N tokens of the batch  S sources
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from think.core.data.manifest import Share
+from think.core.data.pieces import Piece
+from think.core.data.tokenizer import UNK, Tokenizer
+
+BATCH_CHARACTERS = 1 << 20
+BATCH_PIECES = 1 << 14
+"""Bounds of what is encoded at once: enough to keep all threads busy, little enough to be flat in memory."""
+
+
+class Encoded(NamedTuple):
+    """tokens [N] of the tokenizer's dtype · mask uint8 [N] · ends int64: positions after a document's last token ·
+    starts int64 [P+1]: where each piece begins, and N · counts int64 [P, 5]: source, documents, characters, tokens,
+    unknown of each piece"""
+
+    tokens: np.ndarray
+    mask: np.ndarray
+    ends: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+
+
+def batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """Group pieces into batches of bounded size."""
+    batch: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += len(piece.text)
+        if size >= BATCH_CHARACTERS or len(batch) >= BATCH_PIECES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def encode(tokenizer: Tokenizer, pieces: Sequence[Piece]) -> Encoded:
+    """Encode pieces and put the control tokens around them."""
+    flat, lengths = tokenizer.encode_flat([piece.text for piece in pieces])
+    before = _integers(len(piece.before) for piece in pieces)
+    after = _integers(len(piece.after) for piece in pieces)
+    starts = np.concatenate([[0], np.cumsum(before + lengths + after)])
+
+    controls = _integers(token for piece in pieces for token in (*piece.before, *piece.after))
+    places = _control_places(starts[:-1], before, starts[1:], after)
+    is_text = np.ones(starts[-1], bool)
+    is_text[places] = False
+    tokens = np.empty(starts[-1], tokenizer.dtype)
+    tokens[is_text] = flat
+    tokens[places] = controls
+
+    scored = np.fromiter((piece.text_scored for piece in pieces), np.uint8, len(pieces))
+    mask = np.repeat(scored, before + lengths + after)
+    mask[places] = np.fromiter((flag for piece in pieces for flag in _control_scores(piece)), np.uint8, len(places))
+
+    ending = np.fromiter((piece.ends for piece in pieces), bool, len(pieces))
+    unknown = np.add.reduceat(np.append(flat == UNK, False), np.cumsum(lengths) - lengths) * (lengths > 0)
+    counts = np.stack(
+        [
+            _integers(piece.source for piece in pieces),
+            ending.astype(np.int64),
+            _integers(len(piece.text) for piece in pieces),
+            before + lengths + after,
+            unknown,
+        ],
+        axis=1,
+    )
+    return Encoded(tokens, mask, starts[1:][ending], starts, counts)
+
+
+def added(given: Sequence[Share], counts: np.ndarray) -> list[Share]:
+    """What each source has given, with the counts of more pieces added."""
+    totals = np.zeros((len(given), 5), np.int64)
+    np.add.at(totals, counts[:, 0], counts)
+    return [
+        share.model_copy(
+            update={
+                "documents": share.documents + int(row[1]),
+                "characters": share.characters + int(row[2]),
+                "tokens": share.tokens + int(row[3]),
+                "unknown": share.unknown + int(row[4]),
+            }
+        )
+        for share, row in zip(given, totals, strict=True)
+    ]
+
+
+def _integers(values: Iterable[int]) -> np.ndarray:
+    return np.fromiter(values, np.int64)
+
+
+def _control_scores(piece: Piece) -> Iterator[bool]:
+    for _ in piece.before:
+        yield False
+    for number in range(len(piece.after)):
+        yield number < piece.after_scored
+
+
+def _control_places(starts: np.ndarray, before: np.ndarray, stops: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Positions of control tokens in the order of the pieces: `before` from each start, `after` up to each stop."""
+    firsts = np.stack([starts, stops - after], axis=1).reshape(-1)
+    lengths = np.stack([before, after], axis=1).reshape(-1)
+    offsets = np.cumsum(lengths) - lengths
+    return np.repeat(firsts - offsets, lengths) + np.arange(lengths.sum())
