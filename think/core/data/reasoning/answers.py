@@ -40,10 +40,10 @@ class Answer:
 def sections(completion: str) -> list[Section]:
     """The parts of a completion in order; text before the first header belongs to none."""
     headers = list(_HEADER.finditer(completion))
-    ends = [following.start() for following in headers[1:]] + [len(completion)]
+    starts = [header.start() for header in headers] + [len(completion)]
     return [
         Section(header[1].capitalize(), completion[header.end() : end])
-        for header, end in zip(headers, ends, strict=True)
+        for header, end in zip(headers, starts[1:], strict=True)
     ]
 
 

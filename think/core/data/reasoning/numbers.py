@@ -22,7 +22,10 @@ LONGEST = 30
 _INTEGER = r"[0-9]{1,3}(?:[,\u202f\u00a0][0-9]{3})+(?![0-9])|[0-9]+"
 _TOKEN = re.compile(
     rf"""
-    (?P<sign>(?<![\w)\]])[-−–+]\ ?[$€£]?)?    # a sign, not the minus of a subtraction
+    (?P<sign>                                  # a sign, not the minus of a subtraction
+        (?<![\w)\]])[-−–+][$€£]?(?=[0-9])
+      | (?<![\w)\]])(?<![\w)\]]\ )[-−–+]\ [$€£]?(?=[0-9])
+    )?
     (?:
         (?<![\w.])
         (?:

@@ -4,16 +4,16 @@ Record i is drawn from random streams named (seed, i, attempt). An attempt is th
 prompt, or when the prompt equals an earlier one; so the first n of any longer list are the same n records.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any, TypedDict
 
-from think.core import plugins
+from think.core import durable, plugins
 from think.core.data.reasoning import answers, prompts, reports
 from think.core.data.reasoning.kinds import FAMILY, Kind, Problem
 from think.core.data.reasoning.numbers import magnitudes, written
@@ -84,21 +84,18 @@ def write(records: Iterable[Record], path: Path, *, force: bool = False) -> bool
     A file with other content stays as it is unless `force`. Raises UsageError for that, InputOutput when the folder
     cannot be written.
     """
-    if path.is_dir():
-        raise UsageError("this is a folder", where=str(path), expected="the name of a file to write")
-    scratch: Path | None = None
+    if path.exists() and not path.is_file():
+        raise UsageError("this is not a file", where=str(path), expected="the name of a file to write")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False, encoding="utf-8", newline="\n"
-        ) as file:
-            scratch = Path(file.name)
+        with scratch.open("w", encoding="utf-8", newline="\n") as file:
             for record in records:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
         if path.exists():
-            if _digest(path) == _digest(scratch):
+            if durable.sha256_of(path) == durable.sha256_of(scratch):
                 return False
             if not force:
                 raise UsageError(
@@ -107,15 +104,17 @@ def write(records: Iterable[Record], path: Path, *, force: bool = False) -> bool
                     expected="a new file name, or a file with the same content",
                     remedy="choose another --output, or give --force to replace it",
                 )
-        scratch.chmod(0o666 & ~_umask())
         scratch.replace(path)
+        durable.sync(path.parent)
         return True
     except OSError as error:
         raise InputOutput(
-            f"cannot write: {error.strerror or error}", where=str(path), remedy="choose a folder with space and leave"
+            f"cannot write: {error.strerror or error}",
+            where=str(path),
+            remedy="choose a folder that you may write in and that has space",
         ) from error
     finally:
-        if scratch is not None:
+        with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)
 
 
@@ -187,14 +186,3 @@ def _parse(line: str, where: str) -> Record:
         )
     whole: Record = record
     return whole
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -39,7 +39,7 @@ def _bare(random: Random) -> Problem[Sum]:
 def _money(random: Random) -> Problem[Sum]:
     person, _ = two_people(random)
     goods = random.sample(("a book", "a cake", "a lamp", "a hat", "a map", "a kite", "a toy", "a ticket"), 3)
-    terms = [random.randint(105, 1995) for _ in range(random.choice((2, 3)))]
+    terms = [10 * random.randint(10, 199) + random.randint(1, 9) for _ in range(random.choice((2, 3)))]
     items = [f"{good} for {written(Fraction(term, 100))} dollars" for good, term in zip(goods, terms, strict=False)]
     question = f"{person.name} buys {listed(items)}. How many dollars does {person.he} pay in total?"
     return _problem(question, terms, 100, "dollars", 2)

@@ -62,7 +62,7 @@ def _way(random: Random) -> Problem[Difference]:
 
 
 def _cold(random: Random) -> Problem[Difference]:
-    start = random.randint(-5, 25)
+    start = random.choice([degrees for degrees in range(-6, 26) if abs(degrees) != 1])
     fall = random.randint(3, 30)
     place = random.choice(("on the hill", "in the village", "by the lake", "in the valley", "at the harbour"))
     question = (
