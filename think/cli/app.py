@@ -26,6 +26,7 @@ COMMANDS: dict[str, Entry] = {
         "Look at the machine: Python, torch, memory, disk, devices, kernels, terminal",
         "Machine",
     ),
+    "preset": Entry("think.cli.preset:app", "List, show, explain, compare and check presets", "Settings"),
     "exit-codes": Entry("think.cli.exit_codes:exit_codes", "List the exit codes and what each means", "Machine"),
 }
 

@@ -42,12 +42,17 @@ class Shape:
 
 @dataclass(frozen=True)
 class Leaf:
-    """One leaf of a settings tree, with the kinds that must be chosen for it to exist."""
+    """One leaf of a settings tree, with the kinds that must be chosen for it to exist.
+
+    `default` is what holds when nobody says anything, which a default of the table around it may decide;
+    PydanticUndefined when somebody must.
+    """
 
     path: Path
     owner: type[BaseModel]
     info: FieldInfo
     kinds: Mapping[Path, str]
+    default: Any
 
     @property
     def dotted(self) -> str:
@@ -112,25 +117,25 @@ def default_of(info: FieldInfo) -> Any:
     return PydanticUndefined if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
 
 
-def leaves(section: type[BaseModel], path: Path = (), kinds: Mapping[Path, str] | None = None) -> Iterator[Leaf]:
+def leaves(section: type[BaseModel]) -> Iterator[Leaf]:
     """Every leaf that can exist under a class, over all kinds of all choices; a list of sections is one leaf.
 
-    The `kind` of a choice is a leaf of the table that it stands in, with all words for a value.
+    The `kind` of a choice is no leaf of its own: each other leaf says which kinds it needs.
     """
-    chosen = kinds or {}
+    return _leaves(section, (), {}, None)
+
+
+def _leaves(section: type[BaseModel], path: Path, kinds: Mapping[Path, str], instance: Any) -> Iterator[Leaf]:
     for name, info in section.model_fields.items():
         here = (*path, name)
+        default = getattr(instance, name) if isinstance(instance, section) else default_of(info)
         shape = shape_of(info.annotation)
         if shape is None or shape.many:
             if name != KIND or len(get_args(_bare(info.annotation))) != 1:
-                yield Leaf(here, section, info, chosen)
+                yield Leaf(here, section, info, kinds, default)
             continue
         for kind, member in shape.variants.items():
-            yield from leaves(member, here, {**chosen, here: kind} if kind is not None else chosen)
-
-
-def legal_keys(section: type[BaseModel]) -> list[str]:
-    return list(section.model_fields)
+            yield from _leaves(member, here, {**kinds, here: kind} if kind is not None else kinds, default)
 
 
 def switches_off(annotation: Any) -> bool:

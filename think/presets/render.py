@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from think.presets.decode import Resolved
 from think.presets.digest import plain
-from think.presets.fields import Leaf, default_of, describe, documentation, leaves
+from think.presets.fields import Leaf, describe, documentation, leaves
 from think.presets.literals import bare, dotted, literal
 from think.presets.positions import Path
 from think.presets.problems import Problem, SettingsError, listed, nearest
@@ -126,7 +126,7 @@ class Explanation:
     may_change_on_resume: bool
     required: bool
     default: Any
-    kinds: Mapping[str, str]
+    kinds: Mapping[str, list[str]]
     history: list[Value]
     dropped: list[Dropped]
 
@@ -139,32 +139,36 @@ def explain(into: type[BaseModel], key: str, resolved: Resolved[Any] | None = No
     """
     every = list(leaves(into))
     found = [leaf for leaf in every if leaf.dotted == key] or [
-        leaf for leaf in every if leaf.dotted.startswith(f"{key}.") and leaf.path[-1] != "kind"
+        leaf for leaf in every if leaf.dotted.startswith(f"{key}.")
     ]
     if not found:
         raise SettingsError([_unknown(key, every)])
     if resolved is not None:
         chosen = [leaf for leaf in found if _exists(leaf, resolved.settings)]
         found = chosen or found
-    same: dict[tuple[str, str], Explanation] = {}
+    same: dict[str, list[Leaf]] = {}
     for leaf in found:
-        same.setdefault((leaf.dotted, repr(leaf.info)), _explain(leaf, resolved))
-    return list(same.values())
+        same.setdefault(repr((leaf.dotted, leaf.info, leaf.default)), []).append(leaf)
+    return [_explain(alike, resolved) for alike in same.values()]
 
 
-def _explain(leaf: Leaf, resolved: Resolved[Any] | None) -> Explanation:
-    default = default_of(leaf.info)
-    allowed = describe(leaf.info.annotation, leaf.info.metadata)
+def _explain(alike: list[Leaf], resolved: Resolved[Any] | None) -> Explanation:
+    """One explanation for a leaf that several kinds declare alike."""
+    leaf = alike[0]
+    kinds: dict[str, list[str]] = {}
+    for path, kind in (item for other in alike for item in other.kinds.items()):
+        kinds.setdefault(dotted(path), [])
+        kinds[dotted(path)] += [kind] if kind not in kinds[dotted(path)] else []
     exists = resolved is not None and _exists(leaf, resolved.settings)
     return Explanation(
         key=leaf.dotted,
         documentation=documentation(leaf.info),
-        allowed=allowed,
+        allowed=describe(leaf.info.annotation, leaf.info.metadata),
         channel=leaf.channel,
         may_change_on_resume=leaf.may_change_on_resume,
-        required=default is PydanticUndefined,
-        default=None if default is PydanticUndefined else _jsonable(leaf, default),
-        kinds={dotted(path): kind for path, kind in leaf.kinds.items()},
+        required=leaf.default is PydanticUndefined,
+        default=None if leaf.default is PydanticUndefined else _jsonable(leaf, leaf.default),
+        kinds=kinds,
         history=resolved.history[leaf.dotted] if resolved is not None and exists else [],
         dropped=[gone for gone in resolved.dropped if gone.path == leaf.path] if resolved is not None else [],
     )
