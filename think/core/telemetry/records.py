@@ -64,7 +64,8 @@ class Step(TypedDict, total=False):
     seconds: float  # duration of this step
     length: int  # tokens per row in this step
     entropy: float  # nats, of the predicted distribution
-    h0_gradient: float  # norm of the trained initial state's gradient; 0 when no reset was in the batch
+    h0_moved: bool  # the trained start state got gradient in this step
+    h0_share: float  # share of the steps so far in which it did
 
 
 class Evaluation(TypedDict, total=False):
@@ -75,6 +76,7 @@ class Evaluation(TypedDict, total=False):
     tokens: int  # scored: the count behind `loss`
     interval: list[float]  # low, high: 95 % of the bootstrap
     unigram_loss: float  # of the baseline that knows only token frequencies
+    whole: bool  # the split was read to its end
     seconds: float
 
 
@@ -119,17 +121,20 @@ class StateHealth(TypedDict, total=False):
     branch: str
     norm: float  # root mean square of the entries
     largest: float  # largest absolute entry
+    participation: float  # participation ratio of the squared singular values
     rank: float  # effective rank: exp of the entropy of the normalised singular values
     entropy: float  # nats, of the normalised singular values
-    saturated: float  # share of gates beyond their useful range
-    hidden_entropy: float  # nats, of the hidden state's normalised magnitudes
+    saturated: float  # share of entries beyond the useful range
+    cosine: float  # between the state that entered the step and the one that left it
+    hidden_entropy: float  # nats, of the last hidden vector's normalised magnitudes
+    logit_entropy: float  # nats, of the predicted distribution
 
 
 class ComponentGradients(TypedDict, total=False):
     """Gradient norms by component (rwkv, mamba, attention, ffn, embedding)."""
 
     norms: dict[str, float]
-    ratio: float  # largest over smallest of the recurrent branches
+    ratio: float | None  # of the recurrent branches, rwkv over mamba; null with fewer than two
     warning: bool  # the ratio is outside its band
 
 

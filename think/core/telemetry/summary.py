@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from think.core.telemetry.process import Identity, alive
 from think.core.telemetry.records import Record
-from think.core.telemetry.tail import read_backwards
+from think.core.telemetry.tail import latest_start, read_backwards
 
 State = Literal["created", "running", "stalled", "dead", "finished", "interrupted", "diverged", "failed"]
 
@@ -60,7 +60,6 @@ class Summary:
     pid: int | None = None
     host: str | None = None
     message: str | None = None
-    anomalies: int = 0
 
     @classmethod
     def of(
@@ -71,7 +70,7 @@ class Summary:
         is_alive: Callable[[Identity], bool | None] = alive,
     ) -> "Summary":
         """Summarise the run in `folder`; a folder without telemetry gives the state "created"."""
-        found = _Found()
+        found = _Found(latest_start(folder))
         for count, record in enumerate(read_backwards(folder)):
             found.take(record)
             if found.complete() or count >= SCANNED_RECORDS:
@@ -106,7 +105,6 @@ class Summary:
             pid=_whole(start.get("pid")),
             host=_text(start.get("host")),
             message=found.end.text("message") if found.end else None,
-            anomalies=found.anomalies,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -116,36 +114,35 @@ class Summary:
 class _Found:
     """Collects, newest record first, what a summary needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: Record | None) -> None:
+        self.start = start
         self.newest: Record | None = None
-        self.start: Record | None = None
         self.end: Record | None = None
         self.evaluation: Record | None = None
         self.steps: list[Record] = []
-        self.anomalies = 0
-        self._since_start = 0
+        self._since_start: int | None = None
 
     def take(self, record: Record) -> None:
         if self.newest is None:
             self.newest = record
-        if record.kind == "run_end" and self.start is None and self.end is None:
+        if record.kind == "run_end" and self._since_start is None and self.end is None:
             self.end = record
-        elif record.kind == "run_start" and self.start is None:
+        elif record.kind == "run_start" and self._since_start is None:
             self.start = record
             self._since_start = len(self.steps)
         elif record.kind == "eval" and self.evaluation is None:
             self.evaluation = record
-        elif record.kind == "anomaly":
-            self.anomalies += 1
         elif record.kind == "step" and len(self.steps) <= SPEED_STEPS:
             self.steps.append(record)
 
     def complete(self) -> bool:
-        return self.start is not None and self.evaluation is not None and len(self.steps) > 0
+        """Whether an older record could add nothing."""
+        enough = len(self.steps) > SPEED_STEPS or (self._since_start is not None and len(self.steps) > 0)
+        return enough and self.evaluation is not None
 
     def _session(self) -> list[Record]:
         """The latest steps of the latest process, newest first; monotonic times compare only within one."""
-        return self.steps[: self._since_start] if self.start is not None else self.steps
+        return self.steps[: self._since_start]
 
     def seconds_per_step(self) -> float | None:
         session = self._session()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from think.core.telemetry.records import Record, decode, superseded_by
+from think.core.telemetry.records import LARGEST_RECORD, Record, decode, superseded_by
 from think.core.telemetry.writer import segments
 
 LONGEST_LINE = 1024 * 1024
@@ -191,6 +191,26 @@ def read_backwards(folder: Path, block: int = 256 * 1024) -> Iterator[Record]:
                 yield record
             if record.kind == "run_start":
                 starts.append(record)
+
+
+def latest_start(folder: Path) -> Record | None:
+    """The `run_start` of the process that wrote last, found at the head of its segment; None when there is none."""
+    for path in reversed(segments(folder)):
+        for line in _first_lines(path):
+            with contextlib.suppress(ValueError):
+                record = decode(line)
+                if record.kind == "run_start":
+                    return record
+    return None
+
+
+def _first_lines(path: Path) -> list[bytes]:
+    """Complete lines at the head of a file: a process says who it is among its first few records."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(2 * LARGEST_RECORD).split(b"\n")[:-1]
+    except OSError:
+        return []
 
 
 def _lines_backwards(path: Path, block: int) -> Iterator[bytes]:
