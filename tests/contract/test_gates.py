@@ -1,4 +1,4 @@
-"""Every gate in the folder: pure, honest about missing evidence, right on its examples, monotone, and deaf to nothing."""
+"""Every gate in the folder: pure, honest about missing evidence, right on its examples, monotone, deaf to nothing."""
 
 from functools import reduce
 from typing import Any

@@ -53,7 +53,9 @@ class Settings(Base):
     least_blocks: Annotated[int, Field(ge=4)] = knob(8, acts_on="judge")
     "blocks of held-out tokens needed before the unigram model is compared"
     window: PositiveInt = knob(100, acts_on="judge")
-    "last steps whose gradient norms are judged; all of them must be there"
+    "last steps whose gradient norms are judged"
+    least_norms: Annotated[int, Field(ge=4)] = knob(20, acts_on="judge")
+    "recorded gradient norms needed among those steps; a run may record every k-th step only"
     gradient: GradientBand = GradientBand()
 
 
@@ -81,15 +83,12 @@ def judge(settings: Settings, seen: TrainingProgress) -> Verdict:
 def _falls(settings: Settings, seen: TrainingProgress) -> Finding:
     name, wanted = "held-out slope", f"below 0 over the last {settings.tail:.0%}, interval included"
     start = seen.steps_done * (1 - settings.tail)
-    points = [point for point in seen.evaluations if point.step >= start]
+    points = _alike([point for point in seen.evaluations if point.step >= start])
     if len({point.step for point in points}) < settings.least_evaluations:
         text = (
             f"{len(points)} evaluations since step {start:.0f} of {settings.least_evaluations} needed; "
             "evaluate more often with stage1.evaluation.every"
         )
-        return Finding(name, Status.NO_EVIDENCE, text, wanted, count=len(points))
-    if len({point.tokens for point in points}) > 1:
-        text = "evaluations on different numbers of tokens cannot be compared"
         return Finding(name, Status.NO_EVIDENCE, text, wanted, count=len(points))
     losses = np.array([point.loss for point in points])
     if not np.isfinite(losses).all():
@@ -106,6 +105,13 @@ def _falls(settings: Settings, seen: TrainingProgress) -> Finding:
         f"{slope.value:+.4f} nats per 1,000 steps"
     )
     return Finding(name, word, text, wanted, slope.value, len(points), (slope.low, slope.high))
+
+
+def _alike(points: list[HeldOut]) -> list[HeldOut]:
+    """The evaluations on the commonest number of tokens: only those can be compared, and the last may read more."""
+    counts = [point.tokens for point in points]
+    commonest = max(set(counts), key=lambda tokens: (counts.count(tokens), tokens), default=0)
+    return [point for point in points if point.tokens == commonest]
 
 
 def _beats_unigram(settings: Settings, seen: TrainingProgress) -> Finding:
@@ -136,16 +142,19 @@ def _gradient(settings: Settings, seen: TrainingProgress) -> Finding:
     name, wanted = "gradient norm", f"median before clipping: {band}"
     first = seen.steps_done - settings.window
     norms = np.array([n for step, n in zip(seen.gradient_steps, seen.gradient_norms, strict=True) if step > first])
-    if len(norms) < settings.window:
-        text = f"{len(norms)} of the last {settings.window} gradient norms are recorded"
+    if len(norms) < settings.least_norms:
+        text = (
+            f"{len(norms)} gradient norms recorded in the last {settings.window} steps, {settings.least_norms} needed; "
+            "record more with stage1.telemetry.steps_every"
+        )
         return Finding(name, Status.NO_EVIDENCE, text, wanted, count=len(norms))
     if not np.isfinite(norms).all():
-        text = f"{int((~np.isfinite(norms)).sum())} gradient norms of the last {len(norms)} steps are not finite"
+        text = f"{int((~np.isfinite(norms)).sum())} gradient norms of the last {settings.window} steps are not finite"
         return Finding(name, Status.FAIL, text, wanted, math.nan, len(norms))
     from think.core import statistics
 
     median = statistics.block_bootstrap_median(norms, resamples=RESAMPLES, seed=SEED)
-    text = f"median gradient norm {median.value:.3f} before clipping, last {len(norms)} steps"
+    text = f"median gradient norm {median.value:.3f} before clipping, last {settings.window} steps"
     return Finding(name, band.status(median.value), text, wanted, median.value, len(norms), (median.low, median.high))
 
 
@@ -199,7 +208,7 @@ _CASES: tuple[tuple[str, TrainingProgress, Status], ...] = (
     ("fewer steps than asked", _run(steps=400, planned=400), Status.NO_EVIDENCE),
     ("too few evaluations", _run(every=250), Status.NO_EVIDENCE),
     ("too few held-out blocks", _run(blocks=3), Status.NO_EVIDENCE),
-    ("gradient norms recorded now and then", _run(norms=20), Status.NO_EVIDENCE),
+    ("gradient norms recorded now and then", _run(norms=10), Status.NO_EVIDENCE),
 )
 
 _LATE = _run().model_copy(
@@ -224,7 +233,8 @@ SPEC = Gate(
         "tail": Turn(_LATE, mild=0.6, strict=0.15),
         "least_evaluations": Turn(_run(), mild=6, strict=30),
         "least_blocks": Turn(_run(), mild=8, strict=64),
-        "window": Turn(_run(), mild=100, strict=500),
+        "window": Turn(_run(), mild=100, strict=10),
+        "least_norms": Turn(_run(norms=50), mild=20, strict=80),
         "gradient.passes_low": Turn(_run(norm=0.6), mild=0.5, strict=0.8),
         "gradient.passes_high": Turn(_run(norm=1.4), mild=1.5, strict=1.2),
         "gradient.warns_low": Turn(_run(norm=0.2), mild=0.1, strict=0.4),
