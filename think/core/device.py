@@ -53,7 +53,7 @@ class Machine:
 
 
 def resolve(settings: RuntimeSettings) -> Machine:
-    """Settle every "auto". Raises MachineCannot for a device or compiler that is absent, BadSettings for an unknown name."""
+    """Settle every "auto". Raises MachineCannot for a device or compiler that is absent, BadSettings for a bad name."""
     return Machine(
         device=_device(settings.device),
         threads=available_cores() if settings.threads == "auto" else settings.threads,

@@ -1,13 +1,13 @@
 """Rules that notice when a run goes wrong, from what the step has already computed.
 
-A rule speaks when its condition begins, not at every step while it lasts; each anomaly raises the detail of telemetry
-for a set number of steps, which are counted once per step however many rules spoke. What the rules remember is plain
-data, so a resumed run goes on noticing where it stopped.
+A rule speaks when its condition begins, not at every step while it lasts, and then keeps quiet until the detail that it
+raised is over. The raised detail lasts a set number of steps, counted once per step however many rules spoke. What the
+rules remember is plain data, so a resumed run goes on noticing where it stopped.
 
     gradient_spike    pre-clip norm above `spike` times the median of the last `window`
     mode_collapse     mean top-1 probability above `top_probability` while fewer than `distinct_share` of the tokens
                       that occur as targets occur as predictions
-    saturated         more than `saturated_share` of some layer's state or gate entries beyond their limit
+    saturated         more than `saturated_share` of the gates of some layer and branch are saturated (see health)
     component_ratio   gradients of the two branches differ by more than `component_ratio` in either direction
 """
 
@@ -33,7 +33,7 @@ class AnomalySettings(Settings):
     distinct_share: Fraction = knob(0.3, acts_on="cadence")
     "distinct predicted tokens over distinct targets, below which predictions may have collapsed"
     saturated_share: Fraction = knob(0.3, acts_on="cadence")
-    "share of a layer's entries beyond their limit above which it is saturated"
+    "share of a layer's gates beyond their useful range, above which it is an anomaly"
     component_ratio: Annotated[float, Field(gt=1.0)] = knob(10.0, acts_on="cadence")
     "ratio of the branches' gradient norms, either way, above which they are out of balance"
     detail_steps: NonNegativeInt = knob(20, acts_on="cadence")
@@ -55,6 +55,7 @@ class Watch:
     settings: AnomalySettings
     norms: list[float] = field(default_factory=list)
     active: list[str] = field(default_factory=list)
+    quiet_until: dict[str, int] = field(default_factory=dict)
     detail_until: int = 0
 
     def look(
@@ -68,19 +69,18 @@ class Watch:
         component_ratio: float | None = None,
     ) -> list[Anomaly]:
         """What begins to be wrong at this step; None stands for "not looked at", which ends and begins nothing."""
-        begun = self._spike(gradient_norm)
+        begun = self._spike(step, gradient_norm)
         if top_probability is not None and distinct_share is not None:
-            collapsed = (
-                top_probability > self.settings.top_probability and distinct_share < self.settings.distinct_share
-            )
-            begun += self._edge(collapsed, Anomaly("mode_collapse", top_probability, self.settings.top_probability))
+            limit = self.settings.top_probability
+            collapsed = top_probability > limit and distinct_share < self.settings.distinct_share
+            begun += self._edge(step, collapsed, Anomaly("mode_collapse", top_probability, limit))
         for where, share in (saturation or {}).items():
             limit = self.settings.saturated_share
-            begun += self._edge(share > limit, Anomaly("saturated", share, limit, where))
+            begun += self._edge(step, share > limit, Anomaly("saturated", share, limit, where))
         if component_ratio is not None:
             limit = self.settings.component_ratio
             outside = component_ratio > limit or component_ratio < 1 / limit
-            begun += self._edge(outside, Anomaly("component_ratio", component_ratio, limit))
+            begun += self._edge(step, outside, Anomaly("component_ratio", component_ratio, limit))
         if begun:
             self.detail_until = step + self.settings.detail_steps
         return begun
@@ -90,27 +90,36 @@ class Watch:
         return step <= self.detail_until
 
     def as_json(self) -> dict[str, Any]:
-        return {"norms": self.norms, "active": self.active, "detail_until": self.detail_until}
+        return {
+            "norms": self.norms,
+            "active": self.active,
+            "quiet_until": self.quiet_until,
+            "detail_until": self.detail_until,
+        }
 
     def load(self, held: Mapping[str, Any]) -> None:
         """Take back what `as_json` gave."""
         self.norms, self.active = list(held["norms"])[-self.settings.window :], list(held["active"])
-        self.detail_until = held["detail_until"]
+        self.quiet_until, self.detail_until = dict(held["quiet_until"]), held["detail_until"]
 
-    def _spike(self, norm: float) -> list[Anomaly]:
+    def _spike(self, step: int, norm: float) -> list[Anomaly]:
         begun: list[Anomaly] = []
         if len(self.norms) >= self.settings.window:
             limit = self.settings.spike * median(self.norms)
-            begun = self._edge(norm > limit, Anomaly("gradient_spike", norm, limit))
+            begun = self._edge(step, norm > limit, Anomaly("gradient_spike", norm, limit))
         self.norms = [*self.norms, norm][-self.settings.window :]
         return begun
 
-    def _edge(self, now: bool, anomaly: Anomaly) -> list[Anomaly]:
+    def _edge(self, step: int, now: bool, anomaly: Anomaly) -> list[Anomaly]:
         key = anomaly.rule if anomaly.where is None else f"{anomaly.rule} {anomaly.where}"
         before = key in self.active
-        if now and not before:
-            self.active.append(key)
-            return [anomaly]
         if before and not now:
             self.active.remove(key)
-        return []
+        if not now or before:
+            return []
+        self.active.append(key)
+        quiet = key in self.quiet_until and step <= self.quiet_until[key]
+        if quiet:
+            return []
+        self.quiet_until[key] = step + self.settings.detail_steps
+        return [anomaly]

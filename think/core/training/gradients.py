@@ -41,9 +41,9 @@ def component_ratio(norms: Mapping[str, float]) -> float | None:
     return norms["rwkv"] / norms["mamba"] if norms["mamba"] > 0 else math.inf
 
 
-def start_states_moved(parameters: Mapping[str, Parameter]) -> bool | None:
-    """Whether any trained start state got a gradient in this step; None when the model trains none."""
+def start_state_norm(parameters: Mapping[str, Parameter]) -> float | None:
+    """2-norm of the gradient of all trained start states, 0 in a step without a reset; None when there are none."""
     states = [parameter for name, parameter in parameters.items() if name.rpartition(".")[2] == START_STATE]
     if not states:
         return None
-    return any(state.grad is not None and bool(state.grad.any()) for state in states)
+    return math.sqrt(sum(float(state.grad.square().sum()) for state in states if state.grad is not None))

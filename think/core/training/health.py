@@ -7,7 +7,6 @@ For a layer and branch with matrices S [B, H, R, C] and singular values s_i of o
     participation   (sum s_i^2)^2 / sum s_i^4: how many directions carry the state, 1 to min(R, C); no SVD needed, it is
                     tr(G)^2 / tr(G^2) of the Gram matrix G
     rank, entropy   exp(H) and H of p_i = s_i / sum s, in nats
-    saturated       share of entries beyond `saturation`
     cosine          between the state that entered the step and the one that left it, mean over streams and heads;
                     1 means that a whole step changed nothing
 
@@ -15,20 +14,30 @@ For the activations h [N, D] before the logits:
 
     hidden_entropy  -sum_d q_d log q_d of q_d = |h_d| / sum |h|, mean over tokens, nats; ln D when every channel speaks
 
+For the pre-activations g of the gates (RWKV-6 output gate, Mamba-2 gate, gated fusion):
+
+    saturated       share with |g| > `saturation`, where the gate is open or shut and passes no gradient
+
 B batch  H heads  R rows  C columns  N tokens  D width
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from types import TracebackType
 from typing import Any
 
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from pydantic import PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
+from think.core.models.fusion import Gated
+from think.core.models.mixers.mamba2 import Mamba2
+from think.core.models.mixers.rwkv6 import Rwkv6
 from think.core.models.state import State
+from think.core.models.thinking import Thinking
 from think.presets.base import Settings, knob
 
 _TINY = 1e-12
@@ -45,7 +54,7 @@ class TelemetrySettings(Settings):
     health_every: PositiveInt | None = knob(50, acts_on="cadence", may_change_on_resume=True)
     "steps from one record of state health to the next; none when absent"
     saturation: PositiveFloat = knob(5.0, acts_on="cadence", may_change_on_resume=True)
-    "absolute value beyond which an entry of the state counts as saturated"
+    "absolute pre-activation beyond which a gate counts as saturated; 5 is a sigmoid of 0.993"
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,6 @@ class Health:
     participation: float
     rank: float
     entropy: float
-    saturated: float
     cosine: float
 
     def as_json(self) -> dict[str, Any]:
@@ -77,10 +85,10 @@ class Predictions:
 
 
 @torch.no_grad()
-def state_health(before: State, after: State, saturation: float) -> Iterator[Health]:
+def state_health(before: State, after: State) -> Iterator[Health]:
     """Health of every recurrent matrix; `before` entered the step, `after` left it."""
     for (layer, branch, old), (_, _, new) in zip(before.matrices(), after.matrices(), strict=True):
-        yield _health(layer, branch, old.detach().float(), new.detach().float(), saturation)
+        yield _health(layer, branch, old.detach().float(), new.detach().float())
 
 
 @torch.no_grad()
@@ -100,12 +108,55 @@ def predictions(
     )
 
 
-def saturation_by_place(records: list[Health]) -> Mapping[str, float]:
-    """Saturated share by "layer N branch", as the anomaly rules take it."""
-    return {f"layer {record.layer} {record.branch}": record.saturated for record in records}
+class Gates:
+    """Listens to the gates of a model inside the `with`; `shares` has the saturated share by (layer, branch).
+
+    listens: whether to listen at all. Under torch.compile nobody should: a hook would make it compile another graph.
+    """
+
+    def __init__(self, model: Thinking, saturation: float, *, listens: bool = True):
+        self._blocks = list(model.blocks) if listens else []
+        self._saturation = saturation
+        self._counts: dict[tuple[int, str], list[int]] = {}
+        self._handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> "Gates":
+        for layer, block in enumerate(self._blocks):
+            for module in block.modules():
+                if isinstance(module, Rwkv6):
+                    self._listen(module.gate, layer, "rwkv", lambda _, out: out)
+                elif isinstance(module, Mamba2):
+                    self._listen(module.project, layer, "mamba", _first(module.inner))
+                elif isinstance(module, Gated):
+                    self._listen(module, layer, "fusion", lambda taken, _, gate=module: gate.logits(*taken[:2]))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    @property
+    def shares(self) -> dict[tuple[int, str], float]:
+        return {place: beyond / total for place, (beyond, total) in self._counts.items()}
+
+    def _listen(self, module: nn.Module, layer: int, branch: str, gate_of: Callable[[Any, Any], Tensor]) -> None:
+        @torch.no_grad()
+        def hear(_: nn.Module, taken: Any, out: Any) -> None:
+            gate = gate_of(taken, out)
+            counts = self._counts.setdefault((layer, branch), [0, 0])
+            counts[0] += int((gate.abs() > self._saturation).sum())
+            counts[1] += gate.numel()
+
+        self._handles.append(module.register_forward_hook(hear))
 
 
-def _health(layer: int, branch: str, old: Tensor, new: Tensor, saturation: float) -> Health:
+def _first(width: int) -> Callable[[Any, Any], Tensor]:
+    return lambda _, out: out[..., :width]
+
+
+def _health(layer: int, branch: str, old: Tensor, new: Tensor) -> Health:
     flat_old, flat_new = (rearrange(state, "B H R C -> (B H) (R C)") for state in (old, new))
     rows, columns = new.shape[-2:]
     gram = new @ new.mT if rows <= columns else new.mT @ new
@@ -120,7 +171,6 @@ def _health(layer: int, branch: str, old: Tensor, new: Tensor, saturation: float
         participation=float((trace.square() / gram.square().sum((-2, -1)).clamp(min=_TINY)).mean()),
         rank=float(entropy.exp().mean()),
         entropy=float(entropy.mean()),
-        saturated=float((new.abs() > saturation).float().mean()),
         cosine=float(torch.cosine_similarity(flat_old, flat_new, dim=-1).mean()),
     )
 

@@ -1,16 +1,15 @@
 """What a training run writes down, and when: one method a record, so that the loop reads as a story."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from think.core.models.state import State
 from think.core.training.anomalies import AnomalySettings, Watch
 from think.core.training.evaluate import Score
 from think.core.training.gradients import component_ratio
-from think.core.training.health import TelemetrySettings, saturation_by_place, state_health
+from think.core.training.health import Health, TelemetrySettings
 from think.core.training.step import Outcome
 
 
@@ -32,9 +31,11 @@ class StepFacts:
     read: int
     tokens: int
     seconds: float
-    start_states_moved: bool | None
-    start_state_share: float | None
+    start_state_norm: float | None
+    start_state_share: float
     norms: Mapping[str, float] | None
+    health: Sequence[Health]
+    saturated: Mapping[tuple[int, str], float]
 
 
 class Ledger:
@@ -53,8 +54,8 @@ class Ledger:
     def wants_health(self, step: int) -> bool:
         return _due(step, self._settings.health_every) or self.watch.detailed(step)
 
-    def step(self, facts: StepFacts, before: State) -> None:
-        """Write what is due for a step, and let the anomaly rules look at it; `before` is the state that entered."""
+    def step(self, facts: StepFacts) -> None:
+        """Write what is due for a step, and let the anomaly rules look at it."""
         if self.wants_step(facts.step):
             self._write_step(facts)
         ratio = None if facts.norms is None else component_ratio(facts.norms)
@@ -65,13 +66,13 @@ class Ledger:
                 "component_gradients", facts.step, norms=dict(facts.norms), ratio=ratio, warning=warning
             )
         seen = facts.outcome.predictions
-        saturation = None if seen is None else self._write_health(facts, before)
+        self._write_health(facts)
         begun = self.watch.look(
             facts.step,
             gradient_norm=facts.gradient_norm,
             top_probability=None if seen is None else seen.top_probability,
             distinct_share=None if seen is None else seen.distinct_share,
-            saturation=saturation,
+            saturation={f"layer {layer} {branch}": share for (layer, branch), share in facts.saturated.items()},
             component_ratio=ratio,
         )
         for anomaly in begun:
@@ -116,18 +117,20 @@ class Ledger:
         }
         if outcome.entropy is not None:
             fields["entropy"] = outcome.entropy
-        if facts.start_states_moved is not None:
-            fields["h0_moved"] = facts.start_states_moved
+        if facts.start_state_norm is not None:
+            fields["h0_gradient"] = facts.start_state_norm
             fields["h0_share"] = facts.start_state_share
         self._records.write("step", facts.step, **fields)
 
-    def _write_health(self, facts: StepFacts, before: State) -> Mapping[str, float]:
-        seen = facts.outcome.predictions
-        health = list(state_health(before, facts.outcome.state, self._settings.saturation))
-        for record in health:
-            extra = {} if seen is None else {"hidden_entropy": seen.hidden_entropy, "logit_entropy": seen.logit_entropy}
-            self._records.write("state_health", facts.step, **record.as_json(), **extra)
-        return saturation_by_place(health)
+    def _write_health(self, facts: StepFacts) -> None:
+        seen, saturated = facts.outcome.predictions, dict(facts.saturated)
+        whole = {} if seen is None else {"hidden_entropy": seen.hidden_entropy, "logit_entropy": seen.logit_entropy}
+        for record in facts.health:
+            share = saturated.pop((record.layer, record.branch), None)
+            gates = {} if share is None else {"saturated": share}
+            self._records.write("state_health", facts.step, **record.as_json(), **gates, **whole)
+        for (layer, branch), share in saturated.items():
+            self._records.write("state_health", facts.step, layer=layer, branch=branch, saturated=share)
 
 
 def _due(step: int, every: int | None) -> bool:

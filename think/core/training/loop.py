@@ -8,7 +8,7 @@ tracks, which are pure functions.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from think.core import seeding
-from think.core.data.batches import Batch, Tracks
+from think.core.data.batches import Tracks
 from think.core.data.store import Split
 from think.core.device import Machine, compiled
 from think.core.errors import Diverged
@@ -25,8 +25,8 @@ from think.core.models.thinking import Thinking
 from think.core.training.anomalies import AnomalySettings
 from think.core.training.checkpoint import Checkpoints, Loaded
 from think.core.training.evaluate import EvaluationSettings, Score, evaluate
-from think.core.training.gradients import clip_gradients, component_norms, start_states_moved
-from think.core.training.health import TelemetrySettings
+from think.core.training.gradients import clip_gradients, component_norms, start_state_norm
+from think.core.training.health import Gates, TelemetrySettings, state_health
 from think.core.training.ledger import Ledger, StepFacts
 from think.core.training.optimizer import AdamWSettings, Optimizer, OptimizerSettings
 from think.core.training.schedule import Clock, CurriculumStage, ScheduleSettings, WsdSettings, clock
@@ -123,13 +123,13 @@ class Progress:
     tokens: int = 0
     moved: int = 0
 
-    def after(self, outcome: Outcome, length: int, moved: bool | None) -> "Progress":
+    def after(self, outcome: Outcome, length: int, start_norm: float | None) -> "Progress":
         return Progress(
             step=self.step + 1,
             position=self.position + length,
             state=outcome.state,
             tokens=self.tokens + outcome.tokens,
-            moved=self.moved + bool(moved),
+            moved=self.moved + (start_norm is not None and start_norm > 0),
         )
 
 
@@ -182,23 +182,25 @@ def train(run: Run, progress: Progress, watcher: Watcher) -> tuple[Progress, Sco
     for step in clock.remaining(progress.step):
         began = time.perf_counter()
         length, rate = clock.length(step), settings.learning_rate * clock.factor(step)
-        batch = on_device(run.tracks.at(clock.position(step), length), run.machine.torch_device)
-        outcome = accumulate_gradients(
-            forward,
-            batch,
-            progress.state,
-            micro_batches=settings.micro_batches,
-            entropy_bonus=settings.entropy_bonus,
-            precision=settings.precision,
-            look=run.ledger.wants_health(step),
-        )
+        batch = run.tracks.at(clock.position(step), length).to(run.machine.torch_device)
+        look = run.ledger.wants_health(step)
+        with Gates(model, settings.telemetry.saturation, listens=look and run.machine.compile is None) as gates:
+            outcome = accumulate_gradients(
+                forward,
+                batch,
+                progress.state,
+                micro_batches=settings.micro_batches,
+                entropy_bonus=settings.entropy_bonus,
+                precision=settings.precision,
+                look=look,
+            )
         norms = component_norms(parameters, components) if run.ledger.wants_gradients(step) else None
-        moved = start_states_moved(parameters)
+        start_norm = start_state_norm(parameters)
         gradient_norm = clip_gradients(parameters.values(), settings.max_gradient_norm)
         require_finite(run, step, outcome, gradient_norm)
         run.optimizer.step(clock.factor(step))
         run.optimizer.zero_grad()
-        before, progress = progress, progress.after(outcome, length, moved)
+        before, progress = progress, progress.after(outcome, length, start_norm)
         facts = StepFacts(
             step=step,
             outcome=outcome,
@@ -208,11 +210,13 @@ def train(run: Run, progress: Progress, watcher: Watcher) -> tuple[Progress, Sco
             read=settings.rows * length,
             tokens=progress.tokens,
             seconds=time.perf_counter() - began,
-            start_states_moved=moved,
+            start_state_norm=start_norm,
             start_state_share=progress.moved / step,
             norms=norms,
+            health=list(state_health(before.state, progress.state)) if look else (),
+            saturated=gates.shares,
         )
-        run.ledger.step(facts, before.state)
+        run.ledger.step(facts)
         last = step == clock.steps
         if last or _due(step, settings.evaluation.every):
             score = hold_out(run, step, whole=last)
@@ -296,19 +300,6 @@ def require_finite(run: Run, step: int, outcome: Outcome, gradient_norm: float) 
 def trainable(model: Thinking) -> dict[str, torch.nn.Parameter]:
     """Parameters that training moves, by name; a tied one once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-
-def on_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch where the model is."""
-    if device.type == "cpu":
-        return batch
-    return replace(
-        batch,
-        tokens=batch.tokens.to(device),
-        targets=batch.targets.to(device),
-        weights=batch.weights.to(device),
-        reset=batch.reset.to(device),
-    )
 
 
 def _due(step: int, every: int | None) -> bool:

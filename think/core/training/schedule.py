@@ -5,8 +5,10 @@ curriculum gives the length of each step; the rows never change, so the tokens t
 a pure function of that step too, and a resumed run needs no loader state.
 
     linear rise     factor = step / warmup
-    warmup-stable   1, then linearly down to `floor` over the last `fall` of the steps
-    cosine          floor + (1 - floor) (1 + cos(pi p)) / 2,   p from 0 at the end of the rise to 1 at the last step
+    warmup-stable   1, then over the last `fall` of the steps linearly down towards `floor`
+    cosine          floor + (1 - floor) (1 + cos(pi p)) / 2,   p from 0 at the end of the rise
+
+Both reach their floor one step after the last, so that no update is spent at a rate of zero.
 """
 
 import math
@@ -61,11 +63,10 @@ def factor(settings: WsdSettings | CosineSettings, step: int, steps: int) -> flo
     if step < settings.warmup:
         return step / settings.warmup
     if settings.kind == "cosine":
-        progress = (step - settings.warmup) / max(steps - settings.warmup, 1)
-        return settings.floor + (1 - settings.floor) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
-    falling = round(settings.fall * steps)
-    left = max(steps - step, 0)
-    return 1.0 if left >= falling else settings.floor + (1 - settings.floor) * left / falling
+        progress = (step - settings.warmup) / (steps + 1 - settings.warmup)
+        return settings.floor + (1 - settings.floor) * (1 + math.cos(math.pi * progress)) / 2
+    falling, left = round(settings.fall * steps), steps + 1 - step
+    return 1.0 if left > falling else settings.floor + (1 - settings.floor) * left / (falling + 1)
 
 
 @dataclass(frozen=True)

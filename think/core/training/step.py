@@ -70,10 +70,11 @@ def accumulate_gradients(
     total_weight = float(batch.weights.sum())
     losses, states, seen = [], [], None
     for start in range(0, batch.tokens.shape[0], rows):
-        part = slice(start, start + rows)
+        rows_here = slice(start, start + rows)
+        part = batch.rows(rows_here)
         with _autocast(batch.tokens.device, precision):
-            logits, hidden, after = forward(batch.tokens[part], state.rows(part), batch.reset[part])
-        logits, targets, weights = logits.flatten(0, 1), batch.targets[part].flatten(), batch.weights[part].flatten()
+            logits, hidden, after = forward(part.tokens, state.rows(rows_here), part.reset)
+        logits, targets, weights = logits.flatten(0, 1), part.targets.flatten(), part.weights.flatten()
         loss = language_loss(logits, targets, weights, total_weight=max(total_weight, 1.0), entropy_bonus=entropy_bonus)
         loss.objective.backward()
         if look and seen is None:

@@ -46,7 +46,8 @@ def check(request: Request) -> Packed:
             expected=f"model.vocabulary of at least {size}",
             remedy=f"--set model.vocabulary={size}, or pack the data with a smaller tokenizer: {request.pack_command}",
         )
-    _tracks(packed, request.settings)
+    _tracks(packed, request.settings).at(0, request.settings.longest)
+    packed.split("validation")
     return packed
 
 
@@ -72,6 +73,7 @@ def _train(
     seeding.start(settings.seed, NAME, "initialisation")
     with torch.device(machine.torch_device):
         model = build(request.model)
+    model.use_kernels(machine.kernels)
     parameters = trainable(model)
     optimizer = build_optimizer(settings.optimizer, model.roles(), parameters, settings.learning_rate)
     seeding.start(settings.seed, NAME, "dropout")

@@ -1,0 +1,172 @@
+"""Everything that follows from settings and data before the first step: the plan of a run, kept as plan.json.
+
+Memory is an estimate: weights, gradients, what the optimizer remembers, and the tensors that one micro-batch keeps for
+its backward pass. The last are counted, not guessed: the forward pass runs on the meta device, where tensors have
+shapes and no numbers, and every storage that is saved is measured once.
+"""
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from think.core import seeding
+from think.core.data.store import Packed
+from think.core.device import Machine, multiply_rate
+from think.core.models.count import flops_per_token, on_meta
+from think.core.models.thinking import Settings as ModelSettings
+from think.core.models.thinking import build
+from think.core.training.loop import LoopSettings, trainable
+from think.core.training.losses import language_loss
+from think.core.training.optimizer import build_optimizer, fused_works
+
+FLOAT_BYTES = 4
+
+SMALL_ENOUGH_TO_TIME = 20_000_000
+"Parameters up to which a dry run takes a real step; above, time is derived from the rate of matrix products."
+
+SHARE_OF_MULTIPLY_RATE = 0.3
+"Of the rate of large matrix products, what a training step of a large model reaches on the machines we measured."
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run will be. Sizes in bytes, `tokens` over all steps, `flops_per_token` forward and backward."""
+
+    stage: str
+    steps: int
+    rows: int
+    lengths: list[int]
+    tokens: int
+    epochs: float
+    parameters: int
+    parameters_by_role: dict[str, int]
+    parameters_by_component: dict[str, int]
+    flops_per_token: int
+    flops: float
+    memory: dict[str, int]
+    optimizer: dict[str, Any]
+    machine: dict[str, Any]
+    became: dict[str, Any]
+    data: dict[str, Any]
+    digests: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def derive(
+    stage: str, settings: LoopSettings, model: ModelSettings, packed: Packed, machine: Machine, digests: dict[str, str]
+) -> RunPlan:
+    """The plan of one stage. Allocates next to nothing, whatever the model's size."""
+    clock, shapes = settings.clock(), on_meta(model)
+    parameters, roles, components = trainable(shapes), shapes.roles(), shapes.components()
+    optimizer = build_optimizer(settings.optimizer, roles, parameters, settings.learning_rate).as_json()
+    fused = settings.optimizer.implementation != "plain" and fused_works(machine.torch_device)
+    optimizer["implementation"] = "fused" if fused else "plain"
+    tokens = settings.rows * clock.tokens_per_row
+    train = packed.manifest.splits["train"]
+    per_token = flops_per_token(model, settings.longest)
+    return RunPlan(
+        stage=stage,
+        steps=settings.steps,
+        rows=settings.rows,
+        lengths=list(dict.fromkeys(clock.lengths)),
+        tokens=tokens,
+        epochs=tokens / train.tokens,
+        parameters=sum(parameter.numel() for parameter in parameters.values()),
+        parameters_by_role=_sizes(parameters, roles),
+        parameters_by_component=_sizes(parameters, components),
+        flops_per_token=per_token,
+        flops=float(per_token) * tokens,
+        memory=_memory(settings, model, optimizer),
+        optimizer=optimizer,
+        machine=machine.as_json(),
+        became={
+            "runtime.device": machine.device,
+            "runtime.threads": machine.threads,
+            "runtime.kernels": machine.kernels,
+            f"{stage}.optimizer.implementation": optimizer["implementation"],
+        },
+        data={
+            "path": str(packed.path),
+            "train_tokens": train.tokens,
+            "train_documents": train.documents,
+            "validation_tokens": packed.manifest.splits["validation"].tokens,
+            "tokenizer": packed.manifest.tokenizer.kind,
+            "tokenizer_size": packed.manifest.tokenizer.size,
+        },
+        digests=digests,
+    )
+
+
+def estimate_seconds(plan: RunPlan, settings: LoopSettings, model: ModelSettings, machine: Machine) -> float:
+    """Roughly how long the steps take here: a small model takes one real step, a large one is reckoned from its flops."""
+    if plan.parameters > SMALL_ENOUGH_TO_TIME:
+        return plan.flops / (multiply_rate(machine) * SHARE_OF_MULTIPLY_RATE)
+    with seeding.untouched(), torch.device(machine.torch_device):
+        network = build(model)
+        network.use_kernels(machine.kernels)
+        rows = settings.rows // settings.micro_batches
+        tokens = torch.zeros(rows, settings.longest, dtype=torch.long)
+        seconds = min(_timed_step(network, tokens) for _ in range(2))  # the first one also warms up
+    return seconds * plan.tokens / tokens.numel()
+
+
+def _timed_step(network: torch.nn.Module, tokens: Tensor) -> float:
+    began = time.perf_counter()
+    _loss(network, tokens).backward()
+    float(next(network.parameters()).sum())  # waits for an accelerator
+    return time.perf_counter() - began
+
+
+def _loss(network: torch.nn.Module, tokens: Tensor) -> Tensor:
+    logits, _ = network(tokens, None, torch.zeros_like(tokens, dtype=torch.bool))
+    weights = torch.ones_like(tokens, dtype=torch.float32).flatten()
+    scored = float(tokens.numel())
+    return language_loss(
+        logits.flatten(0, 1), tokens.flatten(), weights, total_weight=scored, entropy_bonus=0.0
+    ).objective
+
+
+def _memory(settings: LoopSettings, model: ModelSettings, optimizer: dict[str, Any]) -> dict[str, int]:
+    weights = sum(group["parameters"] for group in optimizer["groups"]) * FLOAT_BYTES
+    moments = sum(
+        group["parameters"] * FLOAT_BYTES * (1 if group["rule"] == "muon" else 2) for group in optimizer["groups"]
+    )
+    found = {
+        "weights": weights,
+        "gradients": weights,
+        "optimizer": moments,
+        "activations": _saved_bytes(model, settings.rows // settings.micro_batches, settings.longest),
+    }
+    return {**found, "total": sum(found.values())}
+
+
+def _saved_bytes(model: ModelSettings, rows: int, length: int) -> int:
+    """Bytes that the forward pass of one micro-batch keeps for the backward pass, each storage counted once."""
+    sizes: dict[int, int] = {}
+    kept: list[Tensor] = []  # alive, so that no storage is reused and counted for another
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage._cdata] = storage.nbytes()
+        kept.append(tensor)
+        return tensor
+
+    network = on_meta(model)
+    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        kept.append(_loss(network, torch.zeros(rows, length, dtype=torch.long)))
+    for parameter in network.parameters():
+        sizes.pop(parameter.untyped_storage()._cdata, None)
+    return sum(sizes.values())
+
+
+def _sizes(parameters: dict[str, torch.nn.Parameter], labels: dict[str, Any]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for name, parameter in parameters.items():
+        counts[labels[name]] += parameter.numel()
+    return dict(sorted(counts.items()))
