@@ -1,7 +1,7 @@
 """Causal softmax attention over the last `context` tokens, with a ring of keys and values as its state.
 
-Positions are rotary and relative: keys are kept unrotated and turned by their distance to the oldest one in view, so
-nothing grows with the length of a stream.    [Su et al. 2021, eq. 34]
+Positions are rotary and count from the start of the document, so a token and the ones it sees agree on them whatever
+calls they came in.    [Su et al. 2021, eq. 34]
 
 B batch  T time  D width  H heads  K head width  W context
 """
@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
@@ -58,8 +58,8 @@ class Attention(nn.Module):
         self.context, self.sliding = settings.context, settings.sliding
         self.project = linear(width, 3 * width)
         self.output = linear(width, width, output_scale)
-        wavelengths = ROTARY_BASE ** (torch.arange(0, self.head_width, 2) / self.head_width)
-        self.register_buffer("frequency", 1.0 / wavelengths, persistent=False)
+        exponent = torch.arange(0, self.head_width, 2, dtype=torch.float64) / self.head_width
+        self.register_buffer("frequency", ROTARY_BASE**-exponent, persistent=False)
         self.frequency: Tensor
 
     def initial_state(self, batch: int) -> LayerState:
@@ -75,11 +75,10 @@ class Attention(nn.Module):
     def normalise(self, state: LayerState) -> LayerState:
         return state
 
-    def rotate(self, x: Float[Tensor, "B S H K"], first: int) -> Float[Tensor, "B S H K"]:
-        """Turn each pair of channels by position times frequency; positions count from `first`."""
-        positions = torch.arange(first, first + x.shape[1], device=x.device)
+    def rotate(self, x: Float[Tensor, "B T H K"], positions: Int[Tensor, "B T"]) -> Float[Tensor, "B T H K"]:
+        """Turn each pair of channels by position times frequency; angles in float64, for positions without bound."""
         angle = positions.unsqueeze(-1) * self.frequency
-        cosine, sine = angle.cos().unsqueeze(1).to(x.dtype), angle.sin().unsqueeze(1).to(x.dtype)
+        cosine, sine = (turn.to(x.dtype).unsqueeze(2) for turn in (angle.cos(), angle.sin()))
         left, right = x.chunk(2, dim=-1)
         return torch.cat([left * cosine - right * sine, right * cosine + left * sine], dim=-1)
 
@@ -104,17 +103,18 @@ class Attention(nn.Module):
         batch, time, _ = x.shape
         projected = rearrange(self.project(x), "B T (three H K) -> three B T H K", three=3, H=self.heads)
         query, new_keys, new_values = projected.unbind()
-        keys = torch.cat([state["attention.keys"].to(x.dtype), new_keys], dim=1)
+        length = self.lengths(state["attention.length"], time, reset)
+        positions = length - 1
+        keys = torch.cat([state["attention.keys"].to(x.dtype), self.rotate(new_keys, positions)], dim=1)
         values = torch.cat([state["attention.values"].to(x.dtype), new_values], dim=1)
         known = functional.pad(state["attention.known"], (0, time), value=True)
         kept = self.context - 1
         attended = functional.scaled_dot_product_attention(
-            self.rotate(query, kept).transpose(1, 2),
-            self.rotate(keys, 0).transpose(1, 2),
+            self.rotate(query, positions).transpose(1, 2),
+            keys.transpose(1, 2),
             values.transpose(1, 2),
             attn_mask=self.visible(known, time, reset),
         )
-        length = self.lengths(state["attention.length"], time, reset)
         if reset is not None:
             # what stands before the last reset is never seen again
             last = (reset.cumsum(1) == reset.sum(1, keepdim=True)) | ~reset.any(1, keepdim=True)
@@ -123,13 +123,13 @@ class Attention(nn.Module):
             "attention.keys": keys[:, keys.shape[1] - kept :].float(),
             "attention.values": values[:, values.shape[1] - kept :].float(),
             "attention.known": known[:, known.shape[1] - kept :],
-            "attention.length": length,
+            "attention.length": length[:, -1],
         }
 
     def lengths(
-        self, before: Tensor, time: int, reset: Bool[Tensor, "B T"] | None
-    ) -> Tensor:
-        """Tokens of the current document so far. Raises BadData when full attention would have to forget some."""
+        self, before: Int[Tensor, "B"], time: int, reset: Bool[Tensor, "B T"] | None
+    ) -> Int[Tensor, "B T"]:
+        """Tokens of the document up to each one. Raises BadData when full attention would have to forget some."""
         steps = torch.arange(1, time + 1, device=before.device)
         run = before.unsqueeze(1) + steps
         if reset is not None:
@@ -141,7 +141,7 @@ class Attention(nn.Module):
                 expected="a context that covers the document, or sliding attention",
                 remedy=f"set the attention's context to {int(run.max())} or more, or sliding = true",
             )
-        return run[:, -1]
+        return run
 
 
 def build(settings: Settings, width: int, output_scale: float) -> nn.Module:
