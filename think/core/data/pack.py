@@ -18,7 +18,7 @@ from think.core import plugins
 from think.core.data import manifest as manifests
 from think.core.data import mixture, split
 from think.core.data.encode import added, batches, encode
-from think.core.data.files import sync_folder, write_atomically, writing
+from think.core.data.files import writing
 from think.core.data.manifest import (
     SPLITS,
     Division,
@@ -36,6 +36,7 @@ from think.core.data.settings import FAMILY, DataSettings
 from think.core.data.shards import JOURNAL, Journal, Place, ShardWriter
 from think.core.data.sources import Document, Origin, Reading, Source, SourceSettings
 from think.core.data.tokenizer import Tokenizer
+from think.core.durable import replace_file, sync
 from think.core.errors import BadData, BadSettings, Locked, UsageError
 
 Progress = Callable[[float, str], Any]
@@ -122,7 +123,7 @@ def pack(
         result = _manifest(corpus, settings, tokenizer, journal, plan)
         tokenizer.save(work)
         with writing(out):
-            write_atomically(work / manifests.FILE_NAME, result.to_bytes())
+            replace_file(work / manifests.FILE_NAME, result.to_bytes())
             _put_in_place(work, out)
     return result
 
@@ -316,7 +317,7 @@ def _put_in_place(work: Path, out: Path) -> None:
     if out.exists() and any(out.iterdir()):
         out.rename(old)
     work.rename(out)
-    sync_folder(out.parent)
+    sync(out.parent)
     (out / JOURNAL).unlink(missing_ok=True)
     if old.exists():
         shutil.rmtree(old)

@@ -6,6 +6,7 @@ from pydantic import Field, PositiveInt
 
 from think.core import plugins
 from think.core.data.sources import Cut, SourceSettings
+from think.core.data.tokenizer import BpeSettings, TokenizerSettings
 from think.presets.base import Settings, knob
 
 FAMILY = "think.core.data.sources"
@@ -38,3 +39,12 @@ class DataSettings(Settings):
         default_factory=_embedded, json_schema_extra={"acts_on": "data", "may_change_on_resume": False}
     )
     "what is packed, in this order; with weights they are mixed"
+
+
+class CorpusSettings(Settings):
+    """What packing needs when no preset is named."""
+
+    tokenizer: TokenizerSettings = Field(default_factory=BpeSettings)
+    "how text becomes token ids"
+    data: DataSettings = Field(default_factory=DataSettings)
+    "what is packed, and where it lies"

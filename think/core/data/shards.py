@@ -15,8 +15,8 @@ from typing import IO
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from think.core.data.files import sha256_of, sync_folder, write_atomically
 from think.core.data.manifest import Columns, FileRecord, ShardRecord, Share, SplitName
+from think.core.durable import replace_file, sha256_of, sync
 
 JOURNAL = "journal.json"
 
@@ -85,7 +85,7 @@ class Journal:
 
     def _write(self) -> None:
         contents = _Contents(entries=self.entries, finished=self.finished)
-        write_atomically(self.folder / JOURNAL, contents.model_dump_json().encode())
+        replace_file(self.folder / JOURNAL, contents.model_dump_json().encode())
 
 
 def _contents(path: Path) -> _Contents:
@@ -163,7 +163,7 @@ class ShardWriter:
         if not self._columns:
             return
         files = {name: column.finish() for name, column in self._columns.items()}
-        sync_folder(self._journal.folder)
+        sync(self._journal.folder)
         shard = ShardRecord(tokens=self._tokens, documents=self._documents, files=files)
         self._journal.add(Entry(split=self._split, shard=shard, place=place))
         self._number += 1

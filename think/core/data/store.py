@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from think.core.data import manifest as manifests
-from think.core.data.files import sha256_of
 from think.core.data.manifest import Columns, Manifest, SplitName, SplitRecord
 from think.core.data.tokenizer import FILE_NAME as TOKENIZER_FILE
 from think.core.data.tokenizer import Tokenizer
+from think.core.durable import sha256_of
 from think.core.errors import BadData, Missing
 
 

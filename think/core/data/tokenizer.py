@@ -15,7 +15,8 @@ import numpy as np
 import tokenizers
 from pydantic import BaseModel, Field, ValidationError
 
-from think.core.data.files import write_atomically, writing
+from think.core.data.files import writing
+from think.core.durable import replace_file
 from think.core.errors import BadData, Missing
 from think.presets.base import Settings, knob
 
@@ -94,7 +95,7 @@ class Tokenizer:
         path = Path(folder) / FILE_NAME
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, self._serialized.encode())
+            replace_file(path, self._serialized.encode())
         return path
 
     def encode(self, text: str) -> list[int]:

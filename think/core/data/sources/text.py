@@ -7,8 +7,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from think.core.data.files import BLOCK_BYTES, sha256_of
+from think.core.data.files import BLOCK_BYTES
 from think.core.data.sources import Cut, Document, Origin, Reading, Source, SourceSettings
+from think.core.durable import sha256_of
 from think.core.errors import BadData, BadSettings, Missing
 from think.presets.base import knob
 
