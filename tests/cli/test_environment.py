@@ -62,9 +62,12 @@ def test_wrong_variable_is_named(name, value, monkeypatch, capsys):
     assert name in capsys.readouterr().err
 
 
-def test_presets_see_every_other_think_name():
-    given = {"THINK_RUNS": "x", "THINK_STAGE1__STEPS": "5", "THINK_TYPO": "1", "PATH": "y"}
-    assert environment.for_presets(given) == {"THINK_STAGE1__STEPS": "5", "THINK_TYPO": "1"}
+def test_a_think_name_that_nobody_reads_is_an_error_and_ours_are_not(monkeypatch, capsys):
+    monkeypatch.setenv("THINK_RUNS", "elsewhere")
+    assert run(["preset", "show", "cpu_smoke"]) == Exit.DONE
+    monkeypatch.setenv("THINK_RUN", "elsewhere")
+    assert run(["preset", "show", "cpu_smoke"]) == Exit.BAD_SETTINGS
+    assert "THINK_RUN" in capsys.readouterr().err
 
 
 def test_colour_comes_from_files_without_pydantic():

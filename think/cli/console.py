@@ -24,6 +24,8 @@ from think.core.errors import ThinkError
 PLAIN_PROGRESS_SECONDS = 30.0
 "Away from a terminal: often enough to see life, rare enough not to fill a log."
 
+RED, YELLOW = "31", "33"
+
 # C0 without tab and newline, DEL, C1, and the Unicode characters that reorder or hide what follows them.
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
@@ -136,10 +138,11 @@ class Console:
 
     # ---- stderr ---------------------------------------------------------------------------------------------------
 
-    def talk(self, text: str) -> None:
-        """One or more lines to stderr, as they are."""
+    def talk(self, text: str, *, label: str = "", colour: str = "") -> None:
+        """One or more lines to stderr, behind a label such as `error:` that is painted on a terminal."""
+        painted = f"\x1b[{colour}m{label}\x1b[0m" if colour and self.colours(sys.stderr) else label
         try:
-            sys.stderr.write(harmless(text) + "\n")
+            sys.stderr.write(f"{painted} {harmless(text)}\n" if label else f"{harmless(text)}\n")
             sys.stderr.flush()
         except OSError:  # with stderr gone there is nobody to tell, and work must go on
             self.warnings.append("stderr is closed")
@@ -155,11 +158,11 @@ class Console:
     def warn(self, text: str) -> None:
         """Say what deserves attention; under --json it stands in the envelope too."""
         self.warnings.append(text)
-        self.talk(f"warning: {text}")
+        self.talk(text, label="warning:", colour=YELLOW)
 
     def failed(self, error: ThinkError, code: int) -> None:
         """Show an error that ends the command; under --json as an envelope, unless the answer was already given."""
-        self.talk(f"error: {error}")
+        self.talk(str(error), label="error:", colour=RED)
         if self.json and not self._answered:
             self._envelope("think.error/1", ok=False, data=None, error=error.as_json() | {"exit": int(code)})
 

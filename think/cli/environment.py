@@ -28,7 +28,7 @@ KEYS = {
     "color": "auto, always or never",
 }
 NAMES = frozenset(PREFIX + key.upper() for key in KEYS)
-"The THINK_ variables that are no settings of a run."
+"The THINK_ variables that are no settings of a run; `presets.sources.read` is told of them."
 
 COLOURS = ("auto", "always", "never")
 
@@ -37,11 +37,6 @@ def files(environment: Mapping[str, str] = os.environ) -> list[Path]:
     """The files that may exist, the winning one first."""
     home = environment.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return [Path("think.toml"), Path(home) / "think" / "config.toml"]
-
-
-def for_presets(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The THINK_ variables that are settings of a run; `presets.sources.read` answers for each of them."""
-    return {name: value for name, value in environment.items() if name.startswith(PREFIX) and name not in NAMES}
 
 
 def colour(environment: Mapping[str, str] = os.environ) -> str:
