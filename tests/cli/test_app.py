@@ -135,3 +135,14 @@ def test_every_command_file_is_reached():
         named = [other for other, text in texts.items() if other != module and f"think.cli.{module}" in text]
         named += [other for other, text in texts.items() if "from think.cli import" in text and module in text]
         assert named, f"think/cli/{module}.py is reached by no command"
+
+
+NO_ENVELOPE = {"chat", "preset schema"}
+"A conversation has no single answer, and a JSON Schema is its own."
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_answer_in_json(name):
+    for path, command in walk(lazy.load(name, COMMANDS[name].target), name):
+        if not hasattr(command, "commands") and path not in NO_ENVELOPE:
+            assert "--json" in {opt for parameter in command.params for opt in parameter.opts}, f"think {path}"
