@@ -1,4 +1,4 @@
-"""Documents and set-up files agree with the code: commands exist, links resolve, versions are exact, nothing is private."""
+"""Documents and set-up files agree with the code: commands exist, links resolve, versions are exact."""
 
 import re
 import shlex
