@@ -21,11 +21,13 @@ from think.cli.lazy import Entry, LazyGroup
 from think.core.errors import Exit, InputOutput, MachineCannot, Missing, ThinkError, UsageError
 
 COMMANDS: dict[str, Entry] = {
+    "train": Entry("think.cli.train:app", "Train a preset, one stage after the other", "Training"),
     "doctor": Entry(
         "think.cli.doctor:doctor",
         "Look at the machine: Python, torch, memory, disk, devices, kernels, terminal",
         "Machine",
     ),
+    "data": Entry("think.cli.data:app", "Train tokenizers, pack text, generate problems, look into packs", "Data"),
     "preset": Entry("think.cli.preset:app", "List, show, explain, compare and check presets", "Settings"),
     "exit-codes": Entry("think.cli.exit_codes:exit_codes", "List the exit codes and what each means", "Machine"),
 }

@@ -88,7 +88,7 @@ def derive(
         became={
             "runtime.device": machine.device,
             "runtime.threads": machine.threads,
-            "runtime.kernels": machine.kernels,
+            "runtime.kernels": ", ".join(f"{operator} {name}" for operator, name in machine.kernels_became.items()),
             f"{stage}.optimizer.implementation": optimizer["implementation"],
         },
         data={
@@ -104,7 +104,7 @@ def derive(
 
 
 def estimate_seconds(plan: RunPlan, settings: LoopSettings, model: ModelSettings, machine: Machine) -> float:
-    """Roughly how long the steps take here: a small model takes one real step, a large one is reckoned from its flops."""
+    """Seconds that the steps take here, roughly: a small model is timed, a large one is reckoned from its flops."""
     if plan.parameters > SMALL_ENOUGH_TO_TIME:
         return plan.flops / (multiply_rate(machine) * SHARE_OF_MULTIPLY_RATE)
     with seeding.untouched(), torch.device(machine.torch_device):
@@ -119,7 +119,7 @@ def estimate_seconds(plan: RunPlan, settings: LoopSettings, model: ModelSettings
 def _timed_step(network: torch.nn.Module, tokens: Tensor) -> float:
     began = time.perf_counter()
     _loss(network, tokens).backward()
-    float(next(network.parameters()).sum())  # waits for an accelerator
+    float(next(network.parameters()).detach().sum())  # waits for an accelerator
     return time.perf_counter() - began
 
 

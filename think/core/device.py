@@ -14,6 +14,7 @@ import torch
 from pydantic import PositiveInt
 
 from think.core.errors import BadSettings, MachineCannot
+from think.kernels import choose
 from think.presets.base import Settings, knob
 
 Compile = Literal["default", "reduce-overhead", "max-autotune"]
@@ -40,6 +41,7 @@ class Machine:
     threads: int
     compile: str | None
     kernels: str
+    kernels_became: dict[str, str]
     asked: dict[str, str | int | None]
     torch: str
     processor_cores: int
@@ -58,7 +60,8 @@ def resolve(settings: RuntimeSettings) -> Machine:
         device=_device(settings.device),
         threads=available_cores() if settings.threads == "auto" else settings.threads,
         compile=_compile(settings.compile),
-        kernels=_kernels(settings.kernels),
+        kernels=settings.kernels,
+        kernels_became=_kernels(settings.kernels),
         asked=settings.model_dump(mode="json"),
         torch=torch.__version__,
         processor_cores=available_cores(),
@@ -136,15 +139,13 @@ def _compile(mode: str | None) -> str | None:
     return mode
 
 
-def _kernels(asked: str) -> str:
-    from think.kernels.choose import implementations
-
-    families = ("rwkv6", "ssd", "causal_conv")
-    known = sorted(set.intersection(*(set(implementations(family)) for family in families)))
-    if asked != "auto" and asked not in known:
+def _kernels(asked: str) -> dict[str, str]:
+    """What each operator runs; raises BadSettings for a name that not every operator of the models has."""
+    known = set.intersection(*(set(choose.implementations(operator)) for operator in choose.operators()))
+    if asked not in (choose.AUTO, *known):
         raise BadSettings(
             f"no implementation of the kernels is named {asked!r}",
             where="runtime.kernels",
-            expected=f"one of auto, {', '.join(known)}",
+            expected=f"one of {choose.AUTO}, {', '.join(sorted(known))}",
         )
-    return asked
+    return {operator: choose.resolve(operator, asked) for operator in choose.operators()}

@@ -1,0 +1,251 @@
+"""`think train`: train a preset, stage by stage. Only stages that are built are listed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from think.cli.console import Progress, console
+from think.cli.options import Changes, Data, DryRun, Json, Out, Preset, Resume, Seed
+
+if TYPE_CHECKING:
+    from think.core.derive import RunPlan
+    from think.core.runs import RunFolder
+    from think.core.settings import RunSettings
+    from think.core.training.loop import Seen
+    from think.core.training.stages import Finished, Request
+    from think.presets.decode import Resolved
+
+STAGES = "think.core.training.stages"
+
+SECTIONS = ("model", "stage1", "runtime")
+"What a resumed stage 1 must agree on; data and tokenizer are compared by the digest of the pack itself."
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train a preset, one stage after the other")
+
+
+@app.callback()
+def train() -> None:
+    """Train a preset, one stage after the other."""
+
+
+@app.command()
+def stage1(
+    preset: Preset = None,
+    changes: Changes = None,
+    out: Out = None,
+    resume: Resume = False,
+    seed: Seed = None,
+    data: Data = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Train the backbone: a language model on packed text, its state carried from step to step."""
+    from think.cli import environment
+    from think.cli.settings import announce, load
+    from think.core.errors import UsageError
+    from think.presets.sources import Flag
+
+    root = environment.runs_folder()
+    folder = _existing(root, out) if resume else None
+    if folder is not None and preset is None:
+        preset = str(folder.settings_file)
+    if preset is None:
+        raise UsageError("no preset was given", expected="--preset NAME|FILE", remedy="think preset list")
+    flags = {"stage1.seed": Flag("--seed", seed), "data.path": Flag("--data", None if data is None else str(data))}
+    resolved = load(preset, changes, flags)
+    announce(resolved)
+    if folder is not None:
+        _refuse_other_settings(folder, resolved)
+    name = _first_preset(folder) if folder is not None else _name_of(resolved, preset)
+    request, plan = _request(resolved, preset, name, resume)
+    if dry_run:
+        _show_plan(request, plan)
+        return
+    folder = folder or _new(root, out, request.preset)
+    console.note(f"run {folder.path}: {plan.parameters:,} parameters, {plan.tokens:,} tokens in {plan.steps:,} steps")
+    finished = _run(request, plan, folder)
+    for note in finished.notes:
+        console.warn(f"checkpoint passed over: {note}")
+    _answer(finished)
+
+
+def _request(resolved: "Resolved[RunSettings]", preset: str, name: str, resume: bool) -> "tuple[Request, RunPlan]":
+    """What the stage is asked to do, checked before anything is written."""
+    from dataclasses import replace
+    from json import dumps
+
+    from think.cli import environment
+    from think.core import device, plugins
+    from think.core.derive import derive
+    from think.core.training.stages import Request
+    from think.presets.render import as_toml
+
+    settings = resolved.settings
+    request = Request(
+        settings=settings.stage1,
+        model=settings.model,
+        data=Path(settings.data.path),
+        pack_command=f"think data pack --preset {preset}",
+        machine=device.resolve(environment.prefer(settings.runtime)),
+        preset=name,
+        digests=resolved.digests,
+        resume=resume,
+    )
+    packed = plugins.load(STAGES, "stage1").check(request)
+    request = replace(request, digests={**resolved.digests, "pack": packed.digest})
+    plan = derive("stage1", request.settings, request.model, packed, request.machine, request.digests)
+    described = {"preset": name, **plan.as_json()}
+    files = {"settings.toml": as_toml(resolved), "plan.json": dumps(described, indent=1) + "\n"}
+    return replace(request, files=files), plan
+
+
+def _name_of(resolved: "Resolved[RunSettings]", preset: str) -> str:
+    return Path(preset).stem if resolved.header is None else resolved.header.name
+
+
+def _first_preset(folder: "RunFolder") -> str:
+    """The preset that the run was started with, which its settings.toml no longer names."""
+    from json import loads
+
+    try:
+        return str(loads(folder.plan_file.read_text(encoding="utf-8"))["preset"])
+    except (OSError, ValueError, KeyError):
+        return folder.name
+
+
+def _run(request: "Request", plan: "RunPlan", folder: "RunFolder") -> "Finished":
+    from think.core import plugins
+
+    with console.progress(plan.steps, f"stage 1, {plan.steps:,} steps") as progress:
+        return plugins.load(STAGES, "stage1").run(request, folder, _watcher(progress))
+
+
+def _watcher(progress: Progress) -> Any:
+    """Moves the progress bar; the first step of a resumed run moves it past all that was done before."""
+    done = 0
+
+    def watch(seen: "Seen") -> None:
+        nonlocal done
+        loss = "no scored token" if seen.loss is None else f"loss {seen.loss:.3f}"
+        held_out = "" if seen.held_out is None else f", held-out {seen.held_out:.3f}"
+        progress.advance(
+            seen.step - done, f"step {seen.step}, {loss}{held_out}, {seen.tokens_per_second:,.0f} tokens/s"
+        )
+        done = seen.step
+
+    return watch
+
+
+def _existing(root: Path, out: Path | None) -> "RunFolder":
+    """The run to go on with: the one named, else the newest of this stage, which is then said."""
+    from think.core import runs
+    from think.core.errors import Missing
+
+    if out is not None:
+        return runs.RunFolder.open(root, str(out))
+    found = runs.newest(root, stage="stage1")
+    if found is None:
+        raise Missing("there is no run to go on with", where=str(root), remedy="start one without --resume")
+    console.note(f"going on with the newest run, {found.path}")
+    return found
+
+
+def _new(root: Path, out: Path | None, preset: str) -> "RunFolder":
+    from think.core import runs
+
+    if out is None:
+        return runs.RunFolder.numbered(root, preset)
+    busy = runs.RunFolder(runs.locate(root, str(out)))
+    if busy.lock_file.exists():
+        with busy.lock():  # whoever is writing there is named, before "there is something in this folder"
+            pass
+    return runs.RunFolder.create(root, str(out))
+
+
+def _refuse_other_settings(folder: "RunFolder", resolved: "Resolved[RunSettings]") -> None:
+    """Raises BadSettings, showing the difference, when the run was made by other settings than these."""
+    from think.core.errors import BadSettings
+    from think.core.settings import RunSettings
+    from think.presets.decode import decode
+    from think.presets.literals import literal
+    from think.presets.render import diff
+    from think.presets.sources import read
+
+    refused = [
+        found
+        for found in diff(decode(read(folder.settings_file), RunSettings), resolved)
+        if found.key.partition(".")[0] in SECTIONS and not found.may_change_on_resume
+    ]
+    if refused:
+        lines = [
+            f"{one.key}: {literal(one.left)} in the run, {literal(one.right)} now ({one.right_origin})"
+            for one in refused
+        ]
+        raise BadSettings(
+            "the run was made by other settings:\n    " + "\n    ".join(lines),
+            where=str(folder.settings_file),
+            expected="equal settings, but for those that may change on resume (steps, cadence, device)",
+            remedy="leave out --preset and --set to go on as before, or start a new run with another --out",
+        )
+
+
+def _show_plan(request: "Request", plan: "RunPlan") -> None:
+    from think.core.derive import estimate_seconds
+    from think.core.device import prepare
+
+    prepare(request.machine)
+    seconds = estimate_seconds(plan, request.settings, request.model, request.machine)
+    console.result("think.train-plan/1", {**plan.as_json(), "seconds": seconds}, lambda: _plan_text(plan, seconds))
+
+
+def _plan_text(plan: "RunPlan", seconds: float) -> str:
+    from think.cli.progress import duration
+
+    def megabytes(count: int) -> str:
+        return f"{count / 1e6:,.1f} MB"
+
+    def listed(parts: Mapping[str, int]) -> str:
+        return ", ".join(f"{name} {count:,}" for name, count in parts.items())
+
+    memory = ", ".join(f"{name} {megabytes(size)}" for name, size in plan.memory.items() if name != "total")
+    lengths = " then ".join(map(str, plan.lengths))
+    return "\n".join(
+        [
+            f"parameters   {plan.parameters:,} ({listed(plan.parameters_by_component)})",
+            f"tokens       {plan.tokens:,} in {plan.steps:,} steps of {plan.rows} rows x {lengths}; "
+            f"{plan.epochs:.2f} epochs",
+            f"compute      {plan.flops_per_token:,} operations per token, {plan.flops:.3g} in all",
+            f"memory       about {megabytes(plan.memory['total'])} ({memory})",
+            f"time         about {duration(seconds)} on {plan.machine['device']}, {plan.machine['threads']} threads",
+            f"data         {plan.data['path']}: {plan.data['train_tokens']:,} tokens to train on, "
+            f"{plan.data['validation_tokens']:,} held out, "
+            f"{plan.data['tokenizer']} tokenizer of {plan.data['tokenizer_size']}",
+            *(f"auto         {key} = {value}" for key, value in plan.became.items()),
+        ]
+    )
+
+
+def _answer(finished: "Finished") -> None:
+    score, folder = finished.score, finished.folder
+    data = {
+        "run": folder.name,
+        "path": str(folder.path),
+        "steps": finished.progress.step,
+        "tokens": finished.progress.tokens,
+        "already_finished": finished.already,
+        "held_out_loss": None if score is None else score.loss,
+        "held_out_tokens": None if score is None else score.tokens,
+    }
+    if finished.already:
+        text = (
+            f"run {folder.path} was finished already, at step {finished.progress.step:,}; raise stage1.steps to go on"
+        )
+    elif score is None:
+        text = f"run {folder.path} is finished"
+    else:
+        text = (
+            f"run {folder.path} is finished: held-out loss {score.loss:.4f} nats per token over {score.tokens:,} tokens"
+        )
+    console.result("think.train/1", data, text)
