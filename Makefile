@@ -46,7 +46,7 @@ test: $(INSTALLED) ## All tests
 	$(BIN)/pytest -n $(WORKERS)
 
 bench: $(INSTALLED) ## Measure; each script prints a table and writes JSON to benchmarks/results
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 clean: ## Remove what the commands above made, but no run of yours
 	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache $(DEMO)

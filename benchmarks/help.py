@@ -6,9 +6,7 @@ at most 1.3. Prints a table and writes benchmarks/results/help.json.
     python benchmarks/help.py [ROUNDS]
 """
 
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -16,10 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import _report
+
 from think.cli.app import COMMANDS
 
 GOAL = 1.3
-RESULTS = Path(__file__).parent / "results" / "help.json"
 
 
 def bare_application() -> str:
@@ -61,12 +60,7 @@ def main(rounds: int = 21) -> None:
             f"{name:<34} median {medians[name] * 1000:6.1f} ms   quartiles {low * 1000:6.1f} to {high * 1000:6.1f} ms"
         )
     print(f"ratio {ratio:.2f} of {len(COMMANDS)} commands, {rounds} rounds; goal at most {GOAL}")
-    RESULTS.parent.mkdir(exist_ok=True)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    RESULTS.write_text(
-        json.dumps({"machine": machine, "rounds": rounds, "ratio": ratio, "goal": GOAL, "seconds": times}, indent=1)
-        + "\n"
-    )
+    _report.write("help", {"rounds": rounds, "ratio": ratio, "goal": GOAL, "seconds": times})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ def test_help_lists_every_command_with_its_help(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     for name, entry in COMMANDS.items():
         assert name in shown
-        assert entry.help in shown
+        assert entry.help.rstrip(".") in shown
+        assert entry.section in lazy.SECTIONS
 
 
 def test_version_is_printed_to_stdout(capsys):

@@ -46,7 +46,7 @@ def failing() -> None:
 @pytest.fixture
 def fails(monkeypatch):
     """Run a command that raises the given error."""
-    table = app.COMMANDS | {"failing": Entry(f"{__name__}:failing", "Raise", "Test")}
+    table = app.COMMANDS | {"failing": Entry(f"{__name__}:failing", "Raise", "Machine")}
     monkeypatch.setattr(LazyGroup, "table", table)
     monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this_module())
 

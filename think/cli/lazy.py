@@ -9,7 +9,7 @@ import importlib
 import shutil
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -17,12 +17,17 @@ from typer.core import TyperCommand, TyperGroup
 from think.cli.console import console
 
 
+Section = Literal["Data", "Training", "Judging", "Runs", "Using", "Settings", "Machine"]
+SECTIONS: tuple[Section, ...] = get_args(Section)
+"Headings of `think --help`, in the order of a day's work."
+
+
 class Entry(NamedTuple):
     """One line of the table: where the command lives, its one-line help, and its heading in `think --help`."""
 
     target: str  # "module:attribute"; the attribute is a typer.Typer or a plain function
     help: str
-    section: str
+    section: Section
 
 
 def load(name: str, target: str) -> Any:
@@ -85,13 +90,13 @@ def render_help(table: Mapping[str, Entry], help: str, options: list[tuple[str, 
     def heading(text: str) -> str:
         return f"\x1b[1m{text}\x1b[0m" if bold else text
 
-    sections: dict[str, list[tuple[str, str]]] = {}
+    sections: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
     for name, entry in table.items():
-        sections.setdefault(entry.section, []).append((name, entry.help))
+        sections[entry.section].append((name, entry.help.rstrip(".")))
     margin = max((len(name) for name in table), default=0) + 4
     lines = [f"{heading('Usage:')} think [OPTIONS] COMMAND [ARGUMENTS]...", "", help]
     for section, commands in sections.items():
-        lines += ["", heading(section)]
+        lines += ["", heading(section)] if commands else []
         lines += [line for name, text in commands for line in _row(name, text, margin, width)]
     lines += ["", heading("Options")]
     margin = max((len(name) for name, _ in options), default=0) + 4
