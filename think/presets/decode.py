@@ -53,7 +53,7 @@ class Resolved(Generic[S]):
     def digests(self) -> dict[str, str]:
         """The digest of each section that is present; one section's digest does not depend on another's."""
         sections = {name: getattr(self.settings, name) for name in type(self.settings).model_fields}
-        return {name: digest(section) for name, section in sections.items() if section is not None}
+        return {name: digest(section) for name, section in sections.items() if isinstance(section, BaseModel)}
 
 
 def decode(sources: Sources, into: type[S]) -> Resolved[S]:
