@@ -43,7 +43,7 @@ class Machine:
     kernels: str
     kernels_became: dict[str, str]
     asked: dict[str, str | int | None]
-    torch: str
+    torch_version: str
     processor_cores: int
 
     @property
@@ -63,7 +63,7 @@ def resolve(settings: RuntimeSettings) -> Machine:
         kernels=settings.kernels,
         kernels_became=_kernels(settings.kernels),
         asked=settings.model_dump(mode="json"),
-        torch=torch.__version__,
+        torch_version=torch.__version__,
         processor_cores=available_cores(),
     )
 

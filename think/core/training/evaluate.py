@@ -1,5 +1,6 @@
 """Held-out loss: one deterministic pass over the split, the state handed from batch to batch as in training."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import PositiveInt
 from think.core.data.batches import passes
 from think.core.data.store import Split
 from think.core.models.thinking import Thinking
+from think.core.statistics import block_bootstrap_mean
 from think.core.training.losses import token_losses
 from think.presets.base import Settings, knob
 
@@ -37,8 +39,17 @@ class Score:
 
     @property
     def block_losses(self) -> list[float]:
-        """Mean nats per token of each block, for intervals."""
+        """Mean nats per token of each block that has scored tokens."""
         return [nats / weight for nats, weight in self.blocks if weight > 0]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % of the block bootstrap of the loss; infinite ends when there are too few blocks to tell."""
+        losses = self.block_losses
+        if len(losses) < 2 or not all(map(math.isfinite, losses)):
+            return -math.inf, math.inf
+        found = block_bootstrap_mean(losses, weights=[weight for _, weight in self.blocks if weight > 0])
+        return found.low, found.high
 
 
 @torch.no_grad()

@@ -128,7 +128,7 @@ class Gates:
                 elif isinstance(module, Mamba2):
                     self._listen(module.project, layer, "mamba", _first(module.inner))
                 elif isinstance(module, Gated):
-                    self._listen(module, layer, "fusion", lambda taken, _, gate=module: gate.logits(*taken[:2]))
+                    self._listen(module, layer, "fusion", _logits_of(module))
         return self
 
     def __exit__(
@@ -150,6 +150,10 @@ class Gates:
             counts[1] += gate.numel()
 
         self._handles.append(module.register_forward_hook(hear))
+
+
+def _logits_of(fusion: Gated) -> Callable[[Any, Any], Tensor]:
+    return lambda taken, _: fusion.logits(*taken[:2])
 
 
 def _first(width: int) -> Callable[[Any, Any], Tensor]:

@@ -89,6 +89,8 @@ class Ledger:
 
     def evaluation(self, step: int, score: Score, seconds: float, *, whole: bool) -> None:
         """Write a held-out loss; `whole`: the split was read to its end."""
+        low, high = score.interval
+        known = {"interval": [low, high]} if math.isfinite(low) and math.isfinite(high) else {}
         self._records.write(
             "eval",
             step,
@@ -97,6 +99,7 @@ class Ledger:
             tokens=score.tokens,
             seconds=seconds,
             whole=whole,
+            **known,
         )
 
     def checkpoint(self, step: int, path: Path, seconds: float) -> None:

@@ -91,7 +91,12 @@ def _train(
         identity={"stage": NAME, "seed": settings.seed, "digests": request.digests},
         where=str(folder.path),
     )
-    progress = begin(under_way) if found is None else resume(under_way, checkpoints.load(found.path))
+    if found is None:
+        progress = begin(under_way)
+    else:
+        held = checkpoints.load(found.path)
+        _refuse_other_data(held.facts["digests"], request, packed)
+        progress = resume(under_way, held)
     telemetry.write(
         "run_start",
         stage=NAME,
@@ -111,6 +116,16 @@ def _train(
     already = progress.step >= settings.steps
     progress, score = train(under_way, progress, watcher)
     return Finished(folder, progress, score, already, notes)
+
+
+def _refuse_other_data(trained: dict[str, str], request: Request, packed: Packed) -> None:
+    if trained["pack"] != packed.digest:
+        raise BadSettings(
+            "the run was trained on other data",
+            where=str(request.data),
+            expected=f"the pack with digest {trained['pack'][:16]}…, this one has {packed.digest[:16]}…",
+            remedy="give the folder of the first data with --data, or start a new run with another --out",
+        )
 
 
 def _tracks(packed: Packed, settings: LoopSettings) -> Tracks:
