@@ -84,12 +84,23 @@ def name_of(source: SourceSettings) -> str:
     return str(source.model_dump()["kind"])
 
 
-def texts(sources: Sequence[SourceSettings], settings: DataSettings) -> Iterator[str]:
-    """All text of the sources in pieces, as a tokenizer is trained on it."""
+def _unnoticed(size: int) -> None:
+    return None
+
+
+def texts(
+    sources: Sequence[SourceSettings], settings: DataSettings, advance: Callable[[int], None] = _unnoticed
+) -> Iterator[str]:
+    """All text of the sources in pieces, as a tokenizer is trained on it; `advance` is told the bytes read."""
     for number, source in enumerate(sources):
         spec: Source = plugins.load(FAMILY, name_of(source))
-        for document in spec.documents(source, Reading(settings.split_on)):
+        for document in spec.documents(source, Reading(settings.split_on, advance)):
             yield from (piece.text for piece in pieces_of(document, number))
+
+
+def size_of(sources: Sequence[SourceSettings]) -> int:
+    """Bytes of all sources, or an estimate where they are generated."""
+    return sum(origin.size for source in sources for origin in plugins.load(FAMILY, name_of(source)).origins(source))
 
 
 def pack(
