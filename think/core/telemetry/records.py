@@ -77,7 +77,6 @@ class Evaluation(TypedDict, total=False):
     interval: list[float]  # low, high: 95 % of the bootstrap
     unigram_loss: float  # of the baseline that knows only token frequencies
     whole: bool  # the split was read to its end
-    whole: bool  # the split was read to its end
     seconds: float
 
 
@@ -123,11 +122,9 @@ class StateHealth(TypedDict, total=False):
     norm: float  # root mean square of the entries
     largest: float  # largest absolute entry
     participation: float  # participation ratio of the squared singular values
-    participation: float  # (sum s^2)^2 / sum s^4 of the singular values: directions that carry the state
-    cosine: float  # between the state that entered the step and the one that left it
     rank: float  # effective rank: exp of the entropy of the normalised singular values
     entropy: float  # nats, of the normalised singular values
-    saturated: float  # share of entries beyond the useful range
+    saturated: float  # share of gates beyond their useful range
     cosine: float  # between the state that entered the step and the one that left it
     hidden_entropy: float  # nats, of the last hidden vector's normalised magnitudes
     logit_entropy: float  # nats, of the predicted distribution
