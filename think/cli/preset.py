@@ -113,8 +113,7 @@ def check(preset: NameOrFile, changes: Changes = None, json: Json = False) -> No
     from think.presets.sources import read
 
     resolved = decode(read(preset, changes or ()), RunSettings)
-    if resolved.header is not None and resolved.header.twin is not None:
-        catalog.find(resolved.header.twin)
+    catalog.check_twin(preset)
     data = {"preset": preset, "leaves": len(resolved.history), "digests": resolved.digests}
     sections = "\n".join(f"  {name:<10} {digest}" for name, digest in resolved.digests.items())
     console.result("think.preset-check/1", data, f"{preset}: {len(resolved.history)} settings, no mistakes\n{sections}")

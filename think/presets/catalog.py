@@ -103,9 +103,25 @@ def chain(name_or_file: str | Path) -> list[Link]:
             links.append(_link(preset))
         except SettingsError as error:
             if error.exit == MISSING:  # the user's preset is there; what it refers to is not
-                raise SettingsError([_dangling(extends, place, problem) for problem in error.problems]) from None
+                raise SettingsError(
+                    [_dangling("extends", extends, place, problem) for problem in error.problems]
+                ) from None
             raise
     return links[::-1]
+
+
+def check_twin(name_or_file: str | Path) -> None:
+    """Make sure that the twin which a preset names is there. Raises SettingsError at the line that names it."""
+    link = _link(find(name_or_file))
+    if link.header.twin is None:
+        return
+    try:
+        _link(find(link.header.twin, beside=link.preset))
+    except SettingsError as error:
+        place = link.document.place(("twin",))
+        raise SettingsError(
+            [_dangling("twin", link.header.twin, place, problem) for problem in error.problems]
+        ) from None
 
 
 def _from_file(file: Path, shown: str, shipped: bool) -> Preset:
@@ -139,8 +155,8 @@ def _unknown(name: str) -> Problem:
     return Problem(f"there is no preset named {name!r}", expected=f"one of {listed(names())}, or a file", remedy=remedy)
 
 
-def _dangling(extends: str, place: str, problem: Problem) -> Problem:
-    what = f"extends {extends!r}: {problem.what}"
+def _dangling(key: str, name: str, place: str, problem: Problem) -> Problem:
+    what = f"{key} {name!r}: {problem.what}"
     return Problem(what, where=place, expected=problem.expected, remedy=problem.remedy)
 
 
