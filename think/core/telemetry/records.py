@@ -64,8 +64,8 @@ class Step(TypedDict, total=False):
     seconds: float  # duration of this step
     length: int  # tokens per row in this step
     entropy: float  # nats, of the predicted distribution
-    h0_moved: bool  # the trained start state got gradient in this step
-    h0_share: float  # share of the steps so far in which it did
+    h0_gradient: float  # norm of the gradient of the trained start states; 0 in a step without a reset
+    h0_share: float  # share of the steps so far in which it was above 0
 
 
 class Evaluation(TypedDict, total=False):
