@@ -25,7 +25,7 @@ def causal_conv(
     activation: Literal["silu"] | None = None,
     implementation: str = "auto",
 ) -> tuple[Float[Tensor, "B T C"], Float[Tensor, "B C W1"]]:
-    """Convolve a sequence; returns the outputs and the last W - 1 inputs, oldest first, which are the state (W1 = W - 1).
+    """Convolve a sequence; returns the outputs and the state, which is the last W1 = W - 1 inputs, oldest first.
 
     state: what enters (default: `fresh`, else zeros). reset: token t begins a new document; the inputs that its window
     and the following ones still see from before become `fresh` (default: zeros).

@@ -62,7 +62,7 @@ def _chunks(
     reset: Tensor | None,
     fresh: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    batch, time, heads, _ = r.shape
+    time = r.shape[1]
     length = min(CHUNK, 1 << (time - 1).bit_length())
     chunks = -(-time // length)
     r, k, v, log_decay = (_cut(tensor, chunks, length) for tensor in (r, k, v, log_decay))

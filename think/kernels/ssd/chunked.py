@@ -67,8 +67,7 @@ def _chunks(
     reset: Tensor | None,
     fresh: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    batch, time, heads, width = x.shape
-    groups = B.shape[2]
+    time, groups = x.shape[1], B.shape[2]
     length = min(CHUNK, time)
     chunks = -(-time // length)
     skip = D[:, None] * x
