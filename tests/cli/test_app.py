@@ -90,7 +90,7 @@ def complete(words: str) -> list[str]:
     }
     program = "import sys; sys.argv[0] = 'think'; from think.cli.app import run; code = run([]); " + LOADED
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "[]", done.stderr
+    assert done.stderr.strip() == "[]", f"completion loaded {done.stderr}"
     return done.stdout.split()
 
 
@@ -105,6 +105,10 @@ def test_completion_of_names_loads_nothing_heavy():
 
 def test_completion_reaches_into_a_command():
     assert "--json" in complete("think exit-codes --j")
+
+
+def test_completion_of_preset_names_loads_nothing_heavy():
+    assert "cpu_smoke" in complete("think preset show cpu")
 
 
 def test_help_loads_nothing_heavy():
