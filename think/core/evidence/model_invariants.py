@@ -64,7 +64,9 @@ def produce(subject: Subject) -> Exhibit:
 
 def _fresh(subject: Subject, seed: int) -> Thinking:
     seeding.start(seed, "stage1", "initialisation")
-    return build(subject.settings.model)
+    model = build(subject.settings.model)
+    model.use_kernels(subject.settings.runtime.kernels)
+    return model
 
 
 @torch.no_grad()

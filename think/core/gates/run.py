@@ -5,7 +5,7 @@ digests and thresholds. How evidence is made is none of this file's business: a 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from think.core import plugins
@@ -26,11 +26,13 @@ class Question:
 
     thresholds   gate name -> its settings, for all gates and not only those asked
     place        the end of a command line that asks the same again, such as "--run NAME"
+    notes        gate name -> what a reader of its verdict should know
     """
 
     digests: Mapping[str, str]
     thresholds: Mapping[str, Settings]
     place: str = ""
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def gates() -> list[str]:
@@ -188,7 +190,7 @@ def _record(
         evidence=evidence,
         source=source,
         time=time.isoformat(timespec="microseconds"),
-        notes=source.notes,
+        notes=(*question.notes.get(name, ()), *source.notes),
     )
 
 

@@ -94,7 +94,7 @@ SPEC = Gate(
     needs=Foundations,
     judge=judge,
     after=None,
-    hangs_on=("tokenizer", "code"),
+    hangs_on=("tokenizer", "vocabulary", "code"),
     needs_run=False,
     examples=(
         Example("atomic tokens, close kernels", _foundations(), Status.PASS, Settings()),

@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from think.core import statistics
 from think.core.gates.checks import Example, Gate, Turn
 from think.core.gates.evidence import HeldOut, TrainingProgress
 from think.core.gates.verdict import Band, Finding, Status, Verdict
@@ -96,8 +97,6 @@ def _falls(settings: Settings, seen: TrainingProgress) -> Finding:
         return Finding(name, Status.FAIL, text, wanted, math.nan, len(points))
     # Per thousand steps: a slope per step has too many zeros to read.
     steps = np.array([point.step for point in points]) / 1000
-    from think.core import statistics
-
     slope = statistics.block_bootstrap_slope(steps, losses, resamples=RESAMPLES, seed=SEED)
     word = Status.PASS if slope.high < 0 else Status.FAIL
     text = (
@@ -130,8 +129,6 @@ def _beats_unigram(settings: Settings, seen: TrainingProgress) -> Finding:
     text = f"held-out {means[0]:.4f} nats, unigram {means[1]:.4f}, on the same {tokens:,} tokens in {blocks} blocks"
     if not (np.isfinite(model).all() and np.isfinite(unigram).all()):
         return Finding(name, Status.FAIL, text, wanted, math.nan, blocks)
-    from think.core import statistics
-
     gap = statistics.block_bootstrap_mean(model - unigram, weights=weights, resamples=RESAMPLES, seed=SEED)
     word = Status.PASS if gap.high < 0 else Status.FAIL
     return Finding(name, word, text, wanted, gap.value, blocks, (gap.low, gap.high))
@@ -151,8 +148,6 @@ def _gradient(settings: Settings, seen: TrainingProgress) -> Finding:
     if not np.isfinite(norms).all():
         text = f"{int((~np.isfinite(norms)).sum())} gradient norms of the last {settings.window} steps are not finite"
         return Finding(name, Status.FAIL, text, wanted, math.nan, len(norms))
-    from think.core import statistics
-
     median = statistics.block_bootstrap_median(norms, resamples=RESAMPLES, seed=SEED)
     text = f"median gradient norm {median.value:.3f} before clipping, last {settings.window} steps"
     return Finding(name, band.status(median.value), text, wanted, median.value, len(norms), (median.low, median.high))
