@@ -1,0 +1,123 @@
+"""Plots of a run as SVG files. Equal records give equal files: no dates, no random ids.
+
+matplotlib is loaded by the first plot, not by importing this module.
+"""
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from think.core.series import Series, series, thinned
+from think.core.telemetry.records import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+POINTS = 600
+"Drawn along a line; beyond that, a band from low to high with the mean in it."
+
+SIZE = (7.0, 3.2)
+"Inches."
+
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "think",
+    "svg.fonttype": "none",
+    "font.size": 9.0,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+}
+
+
+def plots(records: list[Record], *, unigram_loss: float | None = None) -> dict[str, bytes]:
+    """SVG files by name, for every figure that has records: loss, learning_rate, gradient_norm, components, throughput.
+
+    unigram_loss: nats per token of the model that knows only frequencies, drawn into the loss.
+    """
+    norms = component_shares(records)
+    lines = {
+        "loss": {"train": series(records, "step", "loss"), "held-out": series(records, "eval", "loss")},
+        "learning_rate": {"learning rate": series(records, "step", "learning_rate")},
+        "gradient_norm": {"gradient norm before clipping": series(records, "step", "gradient_norm")},
+        "components": norms,
+        "throughput": {"tokens per second": series(records, "step", "tokens_per_second")},
+    }
+    labels = {"loss": "nats per token", "components": "share of the squared gradient norm"}
+    drawn = {}
+    for name, by_label in lines.items():
+        present = {label: line for label, line in by_label.items() if len(line)}
+        if present:
+            level = unigram_loss if name == "loss" else None
+            drawn[name] = _draw(
+                present,
+                label=labels.get(name, next(iter(present))),
+                level=level,
+                logarithmic=name == "gradient_norm",
+                from_zero=name in ("components", "throughput", "learning_rate"),
+            )
+    return drawn
+
+
+def component_shares(records: list[Record]) -> dict[str, Series]:
+    """Share of each component in the squared gradient norm, by step, for records of component gradients."""
+    names: list[str] = []
+    for record in records:
+        if record.kind == "component_gradients" and isinstance(norms := record.fields.get("norms"), dict):
+            names += [name for name in norms if name not in names]
+    by_name = {name: series(records, "component_gradients", "norms", within=name) for name in sorted(names)}
+    totals: dict[int, float] = {}
+    for line in by_name.values():
+        for step, value in zip(line.steps, line.values, strict=True):
+            totals[int(step)] = totals.get(int(step), 0.0) + float(value) ** 2
+    return {name: _share(line, totals) for name, line in by_name.items()}
+
+
+def _share(line: Series, totals: Mapping[int, float]) -> Series:
+    import numpy as np
+
+    whole = np.array([totals[int(step)] for step in line.steps])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Series(line.steps, line.values**2 / whole)
+
+
+def _draw(lines: Mapping[str, Series], *, label: str, level: float | None, logarithmic: bool, from_zero: bool) -> bytes:
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's own style must not change a report
+        matplotlib.rcParams.update(_STYLE)
+        figure = Figure(figsize=SIZE, layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        for name, line in lines.items():
+            _draw_line(axes, name, line)
+        if level is not None:
+            axes.axhline(level, linestyle="--", linewidth=1.0, color="grey", label=f"unigram {level:.3f}")
+        if logarithmic and any((line.values > 0).any() for line in lines.values()):
+            axes.set_yscale("log")
+        elif from_zero:
+            axes.set_ylim(bottom=0)
+        axes.set_xlabel("step")
+        axes.set_ylabel(label)
+        if len(lines) > 1 or level is not None:
+            axes.legend(frameon=False)
+        content = BytesIO()
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return content.getvalue()
+
+
+def _draw_line(axes: "Axes", name: str, line: Series) -> None:
+    steps, means, lows, highs = thinned(line, POINTS)
+    few = len(steps) <= 40
+    (drawn,) = axes.plot(steps, means, label=name, linewidth=1.2, marker="." if few else None)
+    if highs is not means:
+        axes.fill_between(steps, lows, highs, alpha=0.25, linewidth=0, color=drawn.get_color())
+    if line.not_finite:
+        import numpy as np
+
+        where = line.steps[~np.isfinite(line.values)]
+        bottom = axes.get_xaxis_transform()
+        axes.plot(
+            where, [0.02] * len(where), "x", color="red", transform=bottom, label=f"{name}: {len(where)} not finite"
+        )

@@ -1,0 +1,351 @@
+"""The report of a run: report.md and plots/*.svg, from what the run folder holds.
+
+Equal folders give equal reports, so a report can be compared, kept and made again. Every figure carries its count, and
+its interval where it has one.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from think.core.curve import curve
+from think.core.durable import replace_file
+from think.core.errors import InputOutput
+from think.core.gates import store
+from think.core.plots import component_shares, plots
+from think.core.runs import RunFolder
+from think.core.series import Series, series
+from think.core.statistics import block_bootstrap_mean
+from think.core.telemetry.records import Record
+from think.core.telemetry.summary import Summary
+from think.core.telemetry.tail import History, Tail, follow_to_end
+
+__all__ = ["Facts", "Sample", "curve", "write"]
+
+LAST_SHARE = 0.05
+"Share of the steps behind the final training loss: one step is mostly noise."
+
+_PLOTS = {
+    "loss": "Loss",
+    "learning_rate": "Learning rate",
+    "gradient_norm": "Gradient norm before clipping",
+    "components": "Gradient by component",
+    "throughput": "Throughput",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A text that the trained model wrote, with what it takes to make it again."""
+
+    text: str
+    prompt: str = ""
+    seed: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a run folder says, read once. `plan` is empty without a plan.json; the counts are of telemetry lines."""
+
+    run: RunFolder
+    summary: Summary
+    records: list[Record]
+    plan: dict[str, Any]
+    gates: list[store.Line]
+    superseded: int
+    garbage: int
+    torn: int
+
+    @classmethod
+    def read(cls, run: RunFolder) -> "Facts":
+        """Read a run folder; missing parts are left empty."""
+        tail, history = Tail(run.path), History()
+        history.add(follow_to_end(tail))
+        return cls(
+            run=run,
+            summary=run.summary(),
+            records=history.records,
+            plan=_plan(run.plan_file),
+            gates=store.lines(run.gates_file),
+            superseded=history.superseded,
+            garbage=tail.garbage + tail.overlong,
+            torn=tail.torn,
+        )
+
+    def of(self, kind: str) -> list[Record]:
+        return [record for record in self.records if record.kind == kind]
+
+    def held_out(self) -> Record | None:
+        """The last evaluation."""
+        return max(self.of("eval"), key=lambda record: (record.step or 0, record.seq), default=None)
+
+    def unigram_loss(self) -> float | None:
+        """Loss of the frequencies-only model on held-out text, as an evaluation or gate g3 recorded it."""
+        for record in reversed(self.of("eval")):
+            if (recorded := record.number("unigram_loss")) is not None:
+                return recorded
+        for line in reversed(self.gates):
+            if line.stored is not None and line.stored.evidence is not None:
+                values = line.stored.evidence["values"]
+                if isinstance(values, dict) and values.get("unigram_blocks"):
+                    return float(np.average(values["unigram_blocks"], weights=values["block_tokens"]))
+        return None
+
+
+def write(run: RunFolder, *, sample: Sample | None = None, unigram_loss: float | None = None) -> Path:
+    """Write report.md and plots/*.svg of a run, and return the report's path. Raises InputOutput when it cannot.
+
+    unigram_loss: nats per token on the held-out text; taken from the run's records when not given.
+    """
+    facts = Facts.read(run)
+    baseline = unigram_loss if unigram_loss is not None else facts.unigram_loss()
+    drawn = plots(facts.records, unigram_loss=baseline)
+    text = "\n".join(_lines(facts, drawn, sample, baseline)) + "\n"
+    try:
+        run.plots.mkdir(exist_ok=True)
+        for name, content in drawn.items():
+            replace_file(run.plots / f"{name}.svg", content)
+        replace_file(run.report_file, text.encode())
+    except OSError as error:
+        raise InputOutput(
+            f"the report cannot be written: {error.strerror or error}",
+            where=str(run.path),
+            expected="a run folder that can be written, on a disk with room",
+            remedy="free some space or change the permissions; the run itself is untouched",
+        ) from error
+    return run.report_file
+
+
+def _lines(
+    facts: Facts, drawn: Mapping[str, bytes], sample: Sample | None, unigram_loss: float | None
+) -> Iterator[str]:
+    yield f"# Run `{facts.run.name}`"
+    yield ""
+    yield _standing(facts.summary)
+    yield ""
+    yield from _table(("figure", "value"), figures(facts, unigram_loss))
+    yield "## Curves"
+    yield ""
+    for name, title in _PLOTS.items():
+        if name in drawn:
+            yield f"![{title}](plots/{name}.svg)"
+            yield ""
+    if not drawn:
+        yield "Nothing was recorded yet."
+        yield ""
+    yield from _shares(facts)
+    yield from _gates(facts)
+    yield from _anomalies(facts)
+    if sample is not None:
+        yield from _sample(sample)
+    yield from _origin(facts)
+
+
+def figures(facts: Facts, unigram_loss: float | None = None) -> list[tuple[str, str]]:
+    """The main figures of a run with their counts and intervals, as label and text."""
+    summary, found = facts.summary, []
+    evaluation = facts.held_out()
+    if evaluation is not None:
+        found.append(("held-out loss", _held_out(evaluation)))
+    if unigram_loss is not None:
+        found.append(("unigram baseline", f"{unigram_loss:.4f} nats per token, of a model that knows only frequencies"))
+    losses = series(facts.records, "step", "loss")
+    if len(losses):
+        found.append(("training loss", _training_loss(losses)))
+    share = next((record for record in reversed(facts.of("step")) if record.number("h0_share") is not None), None)
+    if share is not None:
+        found.append(
+            ("trained start state", f"got gradient in {share.fields['h0_share']:.1%} of the first {share.step:,} steps")
+        )
+    if summary.parameters is not None:
+        found.append(("parameters", f"{summary.parameters:,}"))
+    tokens = series(facts.records, "step", "tokens")
+    if len(tokens):
+        found.append(("tokens trained on", f"{int(tokens.values[-1]):,} scored"))
+    speeds = series(facts.records, "step", "tokens_per_second")
+    if len(speeds):
+        middle = float(np.median(speeds.values))
+        found.append(("throughput", f"{middle:,.0f} tokens per second (median of {len(speeds):,} recorded steps)"))
+    seconds = _seconds(facts)
+    if seconds:
+        found.append(("time", f"{seconds:,.0f} s in {len(facts.of('run_start')) or 1} process(es)"))
+    return found
+
+
+def _standing(summary: Summary) -> str:
+    of = "" if summary.steps is None else f" of {summary.steps:,}"
+    place = "before its first step" if summary.step is None else f"at step {summary.step:,}{of}"
+    made = f", preset `{summary.preset}`" if summary.preset else ""
+    stage = f"{summary.stage}{made}: " if summary.stage else ""
+    why = f" ({summary.message})" if summary.message else ""
+    return f"{stage}**{summary.state}** {place}{why}."
+
+
+def _held_out(evaluation: Record) -> str:
+    loss, tokens = evaluation.number("loss"), evaluation.number("tokens")
+    if loss is None:
+        return "not recorded"
+    count = "count not recorded" if tokens is None else f"n = {int(tokens):,} tokens"
+    interval = evaluation.fields.get("interval")
+    if isinstance(interval, list) and len(interval) == 2:
+        count = f"95 % {interval[0]:.4f} to {interval[1]:.4f}, {count}"
+    extent = ", the whole split" if evaluation.fields.get("whole") is True else ""
+    return f"**{loss:.4f}** nats per token ({count}{extent}) after step {evaluation.step}"
+
+
+def _training_loss(losses: Series) -> str:
+    last = losses.values[losses.steps > losses.steps[-1] * (1 - LAST_SHARE)]
+    if not np.isfinite(last).all():
+        return f"not finite in {int((~np.isfinite(last)).sum())} of the last {len(last)} recorded steps"
+    found = block_bootstrap_mean(last)
+    interval = f"95 % {found.low:.4f} to {found.high:.4f}, " if math.isfinite(found.low) else ""
+    return f"{found.value:.4f} nats per token ({interval}mean of the last {found.count} recorded steps)"
+
+
+def _seconds(facts: Facts) -> float:
+    """Time between the first and last record of each process, added up."""
+    total, begun, last = 0.0, None, None
+    for record in facts.records:
+        if record.kind == "run_start":
+            total += (last - begun) if begun is not None and last is not None else 0.0
+            begun = record.mono
+        last = record.mono
+    return total + ((last - begun) if begun is not None and last is not None else 0.0)
+
+
+def _shares(facts: Facts) -> Iterator[str]:
+    rows = []
+    for name, line in component_shares(facts.records).items():
+        values = line.values[np.isfinite(line.values)]
+        if len(values):
+            rows.append((name, f"{float(np.median(values)):.1%}", f"{len(values):,}"))
+    if rows:
+        yield "Share of the squared gradient norm, median over the records:"
+        yield ""
+        yield from _table(("component", "share", "records"), rows)
+
+
+def _gates(facts: Facts) -> Iterator[str]:
+    yield "## Gates"
+    yield ""
+    newest = {line.stored.gate: line.stored for line in facts.gates if line.stored is not None}
+    if not newest:
+        yield f"No verdict is stored for this run. `think gate all --run {facts.run.name}` judges it."
+        yield ""
+        return
+    rows = []
+    for gate, stored in sorted(newest.items()):
+        findings = [finding.line() for finding in stored.verdict.findings] or ["-"]
+        rows.append((gate, f"**{stored.verdict.status}**", "; ".join(findings), stored.thresholds_sha256[:12]))
+    yield from _table(("gate", "verdict", "findings", "thresholds"), rows)
+
+
+def _anomalies(facts: Facts) -> Iterator[str]:
+    by_rule: dict[str, list[Record]] = {}
+    for record in facts.of("anomaly"):
+        by_rule.setdefault(record.text("rule") or "unnamed", []).append(record)
+    yield "## Anomalies"
+    yield ""
+    if not by_rule:
+        yield "None was recorded."
+        yield ""
+        return
+    rows = [
+        (rule, f"{len(found):,}", f"{found[0].step}", f"{found[-1].step}", found[-1].text("message") or "-")
+        for rule, found in sorted(by_rule.items())
+    ]
+    yield from _table(("rule", "times", "first step", "last step", "last message"), rows)
+
+
+def _sample(sample: Sample) -> Iterator[str]:
+    yield "## A sample"
+    yield ""
+    made = [f"prompt {json.dumps(sample.prompt, ensure_ascii=False)}" if sample.prompt else "no prompt"]
+    made += [] if sample.seed is None else [f"seed {sample.seed}"]
+    made += [] if sample.temperature is None else [f"temperature {sample.temperature:g}"]
+    yield f"One text, not chosen among several; {', '.join(made)}:"
+    yield ""
+    fence = "`" * max(3, _longest_run(sample.text) + 1)
+    yield from (f"{fence}text", sample.prompt + sample.text, fence, "")
+
+
+def _origin(facts: Facts) -> Iterator[str]:
+    yield "## How it was made"
+    yield ""
+    starts = facts.of("run_start")
+    rows: list[tuple[str, str]] = []
+    if starts:
+        first, last = starts[0].fields, starts[-1].fields
+        rows += [(name, str(last[name])) for name in ("seed", "device", "threads") if name in last]
+        resumed = [str(start.fields["resumed_from_step"]) for start in starts if start.fields.get("resumed_from_step")]
+        if resumed:
+            rows.append(("resumed from step", ", ".join(resumed)))
+        digests = first.get("digests")
+        rows += [(f"digest of {name}", f"`{value}`") for name, value in sorted((digests or {}).items())]
+    rows += [(f"plan: {name}", text) for name, text in _flat(facts.plan) if not name.startswith("digests")]
+    yield from _table(("fact", "value"), rows)
+    passed_over = [
+        record.text("message") or "" for record in facts.of("log") if record.text("level") in ("warning", "error")
+    ]
+    lost = sum(int(record.number("dropped") or 0) for record in facts.of("log"))
+    damage = [
+        (facts.garbage, "telemetry lines were no records and were passed over"),
+        (facts.torn, "last lines of killed processes were torn"),
+        (facts.superseded, "records were superseded when the run was resumed"),
+        (lost, "telemetry records could not be written"),
+    ]
+    notes = [f"{count:,} {what}" for count, what in damage if count]
+    yield from (f"* {note}" for note in [*notes, *filter(None, passed_over)])
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Leaves of nested objects with dotted names; long lists are cut."""
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield f"{prefix}{name}", f"{value:,}"
+        elif not isinstance(value, list) or all(not isinstance(inner, (Mapping, list)) for inner in value):
+            text = (
+                ", ".join(map(str, value[:8])) + (", …" if len(value) > 8 else "") if isinstance(value, list) else value
+            )
+            yield f"{prefix}{name}", str(text)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    rows = list(rows)
+    if not rows:
+        return
+    yield f"| {' | '.join(header)} |"
+    yield f"|{'|'.join('---' for _ in header)}|"
+    for row in rows:
+        yield f"| {' | '.join(_cell(text) for text in row)} |"
+    yield ""
+
+
+def _cell(text: str) -> str:
+    """A text that cannot break out of its cell."""
+    return " ".join(text.replace("|", "\\|").split()) or " "
+
+
+def _longest_run(text: str) -> int:
+    """Length of the longest run of backticks."""
+    longest = here = 0
+    for character in text:
+        here = here + 1 if character == "`" else 0
+        longest = max(longest, here)
+    return longest
+
+
+def _plan(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
