@@ -121,7 +121,7 @@ def test_plain_progress_speaks_every_thirty_seconds_and_at_the_end():
     progress.finish()
     assert len(said) == 4
     assert said[0] == "packing: 30% after 30 s, 1 min 10 s left (loss 2.1)"
-    assert said[-1] == "packing: 100 in 1 min 40 s (loss 2.1)"
+    assert said[-1] == "packing: done in 1 min 40 s (loss 2.1)"
 
 
 def test_progress_away_from_a_terminal_writes_no_escape(capsys):
@@ -129,7 +129,7 @@ def test_progress_away_from_a_terminal_writes_no_escape(capsys):
         progress.advance(2)
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "work: 2 in 0 s\n"
+    assert captured.err == "work: done in 0 s\n"
 
 
 def test_progress_on_a_terminal_is_a_bar_with_the_time_left(monkeypatch):

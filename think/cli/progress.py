@@ -62,8 +62,9 @@ class PlainProgress:
             self._say(self._line(now))
 
     def finish(self) -> None:
-        now = self._clock()
-        self._say(f"{self._label}: {self._done:g} in {duration(now - self._began)}" + self._tail())
+        spent = duration(self._clock() - self._began)
+        whole = self._total is not None and self._done >= self._total
+        self._say(f"{self._label}: {'done' if whole else f'{self._done:g}'} in {spent}" + self._tail())
 
     def _line(self, now: float) -> str:
         spent = now - self._began
