@@ -24,6 +24,9 @@ from think.core.errors import ThinkError
 PLAIN_PROGRESS_SECONDS = 30.0
 "Away from a terminal: often enough to see life, rare enough not to fill a log."
 
+WIDEST_ALIGNED = 48
+"Plain columns are aligned up to here; a longer cell pushes the rest of its own line and leaves the others alone."
+
 RED, YELLOW = "31", "33"
 
 # C0 without tab and newline, DEL, C1, and the Unicode characters that reorder or hide what follows them.
@@ -119,7 +122,9 @@ class Console:
             return
         if title:
             self.out(title)
-        widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
+        widths = [
+            min(max(len(line[i]) for line in [list(columns), *cells]), WIDEST_ALIGNED) for i in range(len(columns))
+        ]
         for line in [list(columns), *cells]:
             self.out("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
