@@ -28,6 +28,11 @@ COMMANDS: dict[str, Entry] = {
         "Machine",
     ),
     "data": Entry("think.cli.data:app", "Train tokenizers, pack text, generate problems, look into packs", "Data"),
+    "gate": Entry(
+        "think.cli.gate:app",
+        "Judge gates (`think gate g0 g1`, `think gate all`), list them, verify stored verdicts",
+        "Gates",
+    ),
     "preset": Entry("think.cli.preset:app", "List, show, explain, compare and check presets", "Settings"),
     "exit-codes": Entry("think.cli.exit_codes:exit_codes", "List the exit codes and what each means", "Machine"),
 }

@@ -87,13 +87,13 @@ def run(
     waivers = dict(waivers or {})
     _check_waivers(waivers, names, now().date())
     records = list(stored)
-    results = []
+    results: list[Stored] = []
     for name in names:
         gate = load(name)
         thresholds = question.thresholds[name]
         digest = fingerprint(thresholds.model_dump(mode="json"))  # before any evidence is looked at
         today = now().date()
-        blocked = _blocked_by(gate, question, records, today)
+        blocked = _blocked_by(gate, question, records, results, today)
         if blocked is not None:
             verdict, shown = blocked, None
         else:
@@ -112,14 +112,21 @@ def hangs_on(gate: Gate, question: Question) -> dict[str, str | None]:
     return {name: question.digests.get(name) for name in gate.hangs_on}
 
 
-def _blocked_by(gate: Gate, question: Question, records: Sequence[Stored], today: date) -> Verdict | None:
-    """The verdict BLOCKED when any gate before this one does not stand."""
+def _blocked_by(
+    gate: Gate, question: Question, records: Sequence[Stored], results: Sequence[Stored], today: date
+) -> Verdict | None:
+    """The verdict BLOCKED when any gate before this one does not stand; `results` are those of this very command."""
     before: list[str] = []
     earlier = gate.after
     while earlier is not None:
         before.insert(0, earlier)
         earlier = load(earlier).after
+    judged = {record.gate: record.verdict.status for record in results}
     for name in before:
+        if name in judged and judged[name].opens:
+            continue
+        if name in judged:
+            return Verdict.blocked(f"{name} is {judged[name]}", remedy=f"see {name}")
         digest = fingerprint(question.thresholds[name].model_dump(mode="json"))
         status, why = store.standing(records, name, hangs_on(load(name), question), digest, today)
         if not status.opens:

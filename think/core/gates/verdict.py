@@ -138,15 +138,18 @@ class Finding:
     interval: tuple[float, float] | None = None
     interval_of: str = "95 %"
 
-    def line(self) -> str:
-        """The finding as one line: what was measured on how much, and what was wanted."""
+    def seen(self) -> str:
+        """What was measured, on how much."""
         figures = []
         if self.count is not None:
             figures.append(f"n = {self.count:,}")
         if self.interval is not None:
             figures.append(f"{self.interval_of} {self.interval[0]:.4g} to {self.interval[1]:.4g}")
-        behind = f" ({', '.join(figures)})" if figures else ""
-        return f"{self.text}{behind}; wanted {self.wanted}"
+        return f"{self.text} ({', '.join(figures)})" if figures else self.text
+
+    def line(self) -> str:
+        """The finding as one line: what was measured on how much, and what was wanted."""
+        return f"{self.seen()}; wanted {self.wanted}"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -231,14 +234,17 @@ class Verdict:
         return sorted(self.findings, key=lambda finding: _WORST_FIRST.index(finding.status))
 
     def line(self) -> str:
-        """The verdict's evidence in one line: the reason, or the finding that decided it."""
+        """The verdict's evidence in one line: the reason, all that was seen when all is well, else what is not."""
         if self.waiver is not None:
             waiver = self.waiver
             return f"waived by {waiver.owner} until {waiver.until.isoformat()} ({waiver.reason}); {self.reason}"
         if self.reason:
             return self.reason
-        found = self.deciding()
-        return found[0].line() if found else ""
+        if self.status is Status.PASS:
+            return "; ".join(finding.seen() for finding in self.findings)
+        decided = [finding.line() for finding in self.findings if finding.status is self.status]
+        more = len(self.findings) - len(decided)
+        return "; ".join(decided) + (f" [{more} other figure{'s' * (more > 1)} better]" if more else "")
 
     def as_json(self) -> dict[str, Any]:
         return {
