@@ -87,8 +87,9 @@ class Predictions:
 @torch.no_grad()
 def state_health(before: State, after: State) -> Iterator[Health]:
     """Health of every recurrent matrix; `before` entered the step, `after` left it."""
-    for (layer, branch, old), (_, _, new) in zip(before.matrices(), after.matrices(), strict=True):
-        yield _health(layer, branch, old.detach().float(), new.detach().float())
+    entered = {(layer, branch): matrix for layer, branch, matrix in before.matrices()}
+    for layer, branch, matrix in after.matrices():
+        yield _health(layer, branch, entered[layer, branch].detach().float(), matrix.detach().float())
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ from think.core.training.ledger import Ledger, StepFacts
 from think.core.training.optimizer import AdamWSettings, Optimizer, OptimizerSettings
 from think.core.training.schedule import Clock, CurriculumStage, ScheduleSettings, WsdSettings, clock
 from think.core.training.step import Outcome, Precision, accumulate_gradients, forward_of
-from think.core.training.stop import Stop
+from think.core.training.stop import Stop, stopped
 from think.core.training.weights import load_weights, weights
 from think.presets.base import Settings, knob
 
@@ -220,11 +220,12 @@ def train(run: Run, progress: Progress, watcher: Watcher) -> tuple[Progress, Sco
         last = step == clock.steps
         if last or _due(step, settings.evaluation.every):
             score = hold_out(run, step, whole=last)
-        if last or _due(step, settings.checkpoint.every) or run.stop.asked is not None:
+        leaving = run.stop.asked  # read once: a signal that comes during the save is obeyed after the next step
+        if last or _due(step, settings.checkpoint.every) or leaving is not None:
             save(run, progress)
         watcher(Seen(step, clock.steps, outcome.loss, score.loss if score else None, facts.read / facts.seconds))
-        if not last:
-            run.stop.obey(step, run.where)
+        if leaving is not None and not last:
+            raise stopped(leaving, step, run.where)
     return progress, score
 
 

@@ -28,19 +28,18 @@ class Stop:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def obey(self, step: int, where: str) -> None:
-        """Leave when asked to. Raises Interrupted or Terminated; call it after the checkpoint of `step`."""
-        if self.asked is None:
-            return
-        kind = Terminated if self.asked == signal.SIGTERM else Interrupted
-        raise kind(
-            f"stopped after step {step}, as asked; its checkpoint is written",
-            where=where,
-            remedy=f"go on with: think train stage1 --resume --out {where}",
-        )
-
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.asked == signal.SIGINT:
             raise KeyboardInterrupt
         if self.asked != signal.SIGTERM:
             self.asked = number
+
+
+def stopped(asked: int, step: int, where: str) -> Interrupted | Terminated:
+    """The error to leave with after the checkpoint of `step`, when the signal `asked` was heard."""
+    kind = Terminated if asked == signal.SIGTERM else Interrupted
+    return kind(
+        f"stopped after step {step}, as asked; its checkpoint is written",
+        where=where,
+        remedy=f"go on with: think train stage1 --resume --out {where}",
+    )
