@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from think.cli.console import console
 
-Section = Literal["Data", "Training", "Judging", "Runs", "Using", "Settings", "Machine"]
+Section = Literal["Data", "Training", "Gates", "Runs", "Models", "Settings", "Machine"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 "Headings of `think --help`, in the order of a day's work."
 
