@@ -33,9 +33,13 @@ COMMANDS: dict[str, Entry] = {
         "Judge gates (`think gate g0 g1`, `think gate all`), list them, verify stored verdicts",
         "Gates",
     ),
+    "generate": Entry("think.cli.generate:generate", "Write text with a trained model", "Using"),
+    "chat": Entry("think.cli.chat:chat", "Talk with a trained model; Ctrl-C ends its turn, Ctrl-D leaves", "Using"),
     "preset": Entry("think.cli.preset:app", "List, show, explain, compare and check presets", "Settings"),
     "exit-codes": Entry("think.cli.exit_codes:exit_codes", "List the exit codes and what each means", "Machine"),
 }
+
+PACKAGE = __file__.removesuffix("cli/app.py")
 
 LazyGroup.table = COMMANDS
 app = typer.Typer(
@@ -183,7 +187,9 @@ class _SettingsMistakes(ThinkError):
 
 
 def _report_bug(error: Exception) -> int:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if PACKAGE in frame.filename]
+    frame = (ours or frames)[-1]
     bug = ThinkError(
         f"this is a bug in think: {type(error).__name__}: {error}",
         where=f"{frame.filename}:{frame.lineno}",
