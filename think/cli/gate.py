@@ -118,7 +118,12 @@ def judge(
         _write_junit(junit, records, strict)
     if annotations:
         _annotate(records, strict)
-    result = {"run": subject.run_name, "preset": subject.preset_name, "exit": int(code), "strict": strict}
+    result: dict[str, Any] = {
+        "run": subject.run_name,
+        "preset": subject.preset_name,
+        "exit": int(code),
+        "strict": strict,
+    }
     result["gates"] = [_as_json(record, explain) for record in records]
     console.result("think.gate/1", result, lambda: _show(records, explain), ok=code is Exit.DONE)
     if unstored:
@@ -133,7 +138,7 @@ def list_gates(json: Json = False) -> None:
     from think.core.gates import run as engine
     from think.core.gates.checks import FAMILY, file_name
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in engine.gates():
         gate = engine.load(name)
         rows.append(

@@ -149,7 +149,9 @@ def _of_preset(
     root: Path, wanted: Sequence[str], preset: str, changes: list[str] | None, data: Path | None
 ) -> GateSubject:
     resolved = _load(preset, changes, data)
-    text, folder, moved = f"judging fresh models of {preset}", None, {}
+    text = f"judging fresh models of {preset}"
+    folder: runs.RunFolder | None = None
+    moved: dict[str, tuple[str, ...]] = {}
     if any(engine.load(name).needs_run for name in wanted):
         folder = _trained_from(root, _digests(resolved))
         if folder is None:
@@ -219,7 +221,7 @@ def _load(preset: str, changes: list[str] | None, data: Path | None) -> "Resolve
 
 def _moved(own: "Resolved[RunSettings]", asked: "Resolved[RunSettings]") -> dict[str, tuple[str, ...]]:
     """For each gate whose thresholds are not those that the run was started with: which ones moved."""
-    notes = {}
+    notes: dict[str, tuple[str, ...]] = {}
     for name in engine.gates():
         before, after = (getattr(each.settings.gates, file_name(name)) for each in (own, asked))
         if before != after:

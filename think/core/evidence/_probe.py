@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from think.core import seeding
+from think.core.models.mixers.attention import Sizes
 from think.core.models.state import State
 from think.core.models.thinking import Settings as ModelSettings
 from think.core.models.thinking import Thinking
@@ -41,8 +42,8 @@ class Probe:
 
 def full_context(settings: ModelSettings) -> int | None:
     """Tokens of the longest document that the model takes; None when nothing bounds it."""
-    sizes = [settings.anchors.attention] if settings.anchors else []
-    if settings.mixer.kind == "attention":
+    sizes: list[Sizes] = [settings.anchors.attention] if settings.anchors else []
+    if isinstance(settings.mixer, Sizes):
         sizes.append(settings.mixer)
     return min((size.context for size in sizes if not size.sliding), default=None)
 

@@ -77,7 +77,7 @@ def _tokenizer(subject: Subject) -> tuple[Tokenizer, str]:
 
 def _texts(subject: Subject) -> Iterator[str]:
     for source in subject.settings.data.sources:
-        spec = plugins.load(SOURCES, source.kind)
+        spec = plugins.load(SOURCES, source.kind)  # type: ignore[attr-defined]
         for document in islice(spec.documents(source, Reading(subject.settings.data.split_on)), DOCUMENTS):
             if document.turns:
                 yield from (turn.text for turn in document.turns)

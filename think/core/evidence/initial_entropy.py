@@ -5,6 +5,7 @@ import torch
 from think.core import seeding
 from think.core.evidence import Producer, Subject
 from think.core.evidence._code import commit
+from think.core.evidence._probe import full_context
 from think.core.gates.evidence import Exhibit, InitialEntropy, Source
 from think.core.models import build
 
@@ -19,7 +20,7 @@ def produce(subject: Subject) -> Exhibit:
     """Build the model SEEDS times, as stage 1 would, and average the entropy of its predictions, in nats."""
     first = subject.settings.stage1.seed
     vocabulary = subject.settings.model.vocabulary
-    length = min(LENGTH, _longest(subject))
+    length = min(LENGTH, full_context(subject.settings.model) or LENGTH)
     with seeding.untouched():
         means = tuple(_entropy(subject, seed, length) for seed in range(first, first + SEEDS))
     commit_now, dirty = commit()
@@ -27,15 +28,6 @@ def produce(subject: Subject) -> Exhibit:
         evidence=InitialEntropy(nats=means, vocabulary=vocabulary, positions=ROWS * length),
         source=Source(digests=dict(subject.digests), seed=first, commit=commit_now, dirty=dirty),
     )
-
-
-def _longest(subject: Subject) -> int:
-    """Tokens that a document may have at most: full attention refuses more than its context."""
-    model = subject.settings.model
-    sizes = [model.anchors.attention] if model.anchors else []
-    if model.mixer.kind == "attention":
-        sizes.append(model.mixer)
-    return min([LENGTH, *(size.context for size in sizes if not size.sliding)])
 
 
 @torch.no_grad()

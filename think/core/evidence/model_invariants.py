@@ -6,6 +6,7 @@ seen.
 """
 
 from collections import Counter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,12 +52,11 @@ def produce(subject: Subject) -> Exhibit:
         awake = _fresh(subject, seed).eval()
         awaken(awake, seed)
         with torch.no_grad():
-            function = _function(subject, awake, seed)
-    not_finite += function.pop("not_finite")
+            function, broken = _function(subject, awake, seed)
     commit_now, dirty = commit()
     return Exhibit(
         evidence=ModelInvariants(
-            shape=shape, expected_shape=expected, values=values, not_finite=not_finite, **function, **trained
+            shape=shape, expected_shape=expected, values=values, not_finite=not_finite + broken, **function, **trained
         ),
         source=Source(digests=dict(subject.digests), seed=seed, commit=commit_now, dirty=dirty),
     )
@@ -77,19 +77,20 @@ def _output(subject: Subject, model: Thinking, seed: int) -> tuple[tuple[int, ..
     return tuple(logits.shape), expected, logits.numel(), int((~torch.isfinite(logits)).sum())
 
 
-def _function(subject: Subject, model: Thinking, seed: int) -> dict[str, object]:
+def _function(subject: Subject, model: Thinking, seed: int) -> tuple[dict[str, Any], int]:
+    """The figures of every comparison, and how many logits are not finite."""
     seen = probe(subject.settings.model, model.norm_period, seed)
     whole, state = model(seen.tokens, None, seen.reset)
-    return {
-        "not_finite": int((~torch.isfinite(whole)).sum()),
+    figures = {
         **_causality(model, seen, whole),
         **_cuttings(model, seen, whole, state),
         "handoff": _handoff(model, seen, whole),
         "reset": _reset(model, seen, full_context(subject.settings.model)),
     }
+    return figures, int((~torch.isfinite(whole)).sum())
 
 
-def _causality(model: Thinking, seen: Probe, whole: Tensor) -> dict[str, object]:
+def _causality(model: Thinking, seen: Probe, whole: Tensor) -> dict[str, Any]:
     """Change one token at a time: nothing before it may move by a single bit, something from it on must."""
     places = sorted({round(place * (seen.length - 1) / (PERTURBED - 1)) for place in range(PERTURBED)})
     before, after = 0.0, float("inf")
@@ -103,7 +104,7 @@ def _causality(model: Thinking, seen: Probe, whole: Tensor) -> dict[str, object]
     return {"perturbed": len(places), "change_before": before, "least_change_after": after}
 
 
-def _cuttings(model: Thinking, seen: Probe, whole: Tensor, state: State) -> dict[str, object]:
+def _cuttings(model: Thinking, seen: Probe, whole: Tensor, state: State) -> dict[str, Any]:
     cuts = sorted({1, 7, seen.length // 2, seen.length - 5})
     chunks, chunk_state = in_chunks(model, seen, cuts)
     torn, torn_state = in_chunks(model, seen, cuts, hand_on=False)
@@ -150,7 +151,7 @@ def _reset(model: Thinking, seen: Probe, context: int | None) -> Difference:
     return Difference(error=distance(one, two), witness=distance(free, told))
 
 
-def _train(subject: Subject, model: Thinking, seed: int) -> dict[str, object]:
+def _train(subject: Subject, model: Thinking, seed: int) -> dict[str, Any]:
     """Three steps of the run's own optimizer, each on batches with a reset inside, the state handed on."""
     parameters = {name: each for name, each in model.named_parameters() if each.requires_grad}
     faults = coverage(model.roles(), list(parameters))
@@ -196,7 +197,7 @@ def _groups(
     touched: set[str],
     steps: int,
     resets: int,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     return {
         "parameters": len(parameters),
         "without_gradient": tuple(sorted(set(parameters) - touched)),

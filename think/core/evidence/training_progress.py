@@ -7,6 +7,7 @@ those the run was trained on, a checkpoint of another step, weights that do not 
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -94,7 +95,7 @@ class _Blocks:
         self.fitted_on = fitted_on
 
 
-def _figures(seen: Course) -> dict[str, object]:
+def _figures(seen: Course) -> dict[str, Any]:
     return {
         "state": seen.state,
         "steps_planned": seen.steps_planned,
