@@ -33,8 +33,8 @@ COMMANDS: dict[str, Entry] = {
         "Judge gates (`think gate g0 g1`, `think gate all`), list them, verify stored verdicts",
         "Gates",
     ),
-    "generate": Entry("think.cli.generate:generate", "Write text with a trained model", "Using"),
-    "chat": Entry("think.cli.chat:chat", "Talk with a trained model; Ctrl-C ends its turn, Ctrl-D leaves", "Using"),
+    "generate": Entry("think.cli.generate:generate", "Write text with a trained model", "Models"),
+    "chat": Entry("think.cli.chat:chat", "Talk with a trained model; Ctrl-C ends its turn, Ctrl-D leaves", "Models"),
     "preset": Entry("think.cli.preset:app", "List, show, explain, compare and check presets", "Settings"),
     "exit-codes": Entry("think.cli.exit_codes:exit_codes", "List the exit codes and what each means", "Machine"),
 }
