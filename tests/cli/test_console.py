@@ -86,7 +86,7 @@ def test_an_error_after_the_answer_adds_no_second_envelope(capsys):
     console = Console({})
     console.begin(json=True)
     console.result("think.test/1", [])
-    console.failed(BadData("broken"), 65)
+    console.failed(BadData("broken"))
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 1
     assert json.loads(captured.out)["data"] == []

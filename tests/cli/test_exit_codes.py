@@ -103,6 +103,11 @@ def test_errors_of_the_system_and_bugs(error, code, fails, capsys):
         assert "/runs/x" in shown
 
 
+def test_ctrl_c_is_told_in_both_forms(fails, capsys):
+    assert fails(KeyboardInterrupt()) == Exit.INTERRUPTED
+    assert "interrupted" in capsys.readouterr().err
+
+
 def test_a_bug_shows_its_traceback_only_with_debug(fails, capsys):
     assert fails(ValueError("a bug"), "--debug") == Exit.BUG
     assert "Traceback" in capsys.readouterr().err

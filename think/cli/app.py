@@ -18,7 +18,7 @@ from typer.exceptions import TyperException
 from think.cli import environment
 from think.cli.console import console
 from think.cli.lazy import Entry, LazyGroup
-from think.core.errors import Exit, InputOutput, MachineCannot, Missing, ThinkError, UsageError
+from think.core.errors import Exit, InputOutput, Interrupted, MachineCannot, Missing, ThinkError, UsageError
 
 COMMANDS: dict[str, Entry] = {
     "train": Entry("think.cli.train:app", "Train a preset, one stage after the other", "Training"),
@@ -89,9 +89,8 @@ def run(arguments: list[str] | None = None) -> int:
         code = _code(typer.main.get_command(app)(given, prog_name="think", standalone_mode=False))
         console.finish()
         return code
-    except KeyboardInterrupt:
-        console.failed(ThinkError("interrupted"), Exit.INTERRUPTED)
-        return Exit.INTERRUPTED
+    except KeyboardInterrupt:  # before or after the command itself
+        return _report(Interrupted("interrupted"))
     except SystemExit as stop:  # shell completion ends this way
         return stop.code if isinstance(stop.code, int) else Exit.DONE
     except BrokenPipeError:  # whoever read the results has left; there is nobody to tell
@@ -117,7 +116,7 @@ def _report(error: Exception) -> int:
     known = _understood(error)
     if known is None:
         return _report_bug(error)
-    console.failed(known, known.exit)
+    console.failed(known)
     return known.exit
 
 
@@ -195,5 +194,5 @@ def _report_bug(error: Exception) -> int:
         where=f"{frame.filename}:{frame.lineno}",
         remedy="run the same line as `think --debug …` for the traceback, and report it",
     )
-    console.failed(bug, Exit.BUG)
+    console.failed(bug)
     return Exit.BUG

@@ -114,6 +114,12 @@ class Console:
         sys.stdout.write(harmless(text))
         sys.stdout.flush()
 
+    def ask(self, prompt: str) -> str:
+        """One line typed at a terminal, with history and editing keys. Raises EOFError at the end of the input."""
+        import readline  # noqa: F401 - what gives input() its keys
+
+        return input(prompt)
+
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
         """Print rows: drawn and fitted on a terminal, else plain columns that are never cut."""
         cells = [[harmless(_cell(value)) for value in row] for row in rows]
@@ -165,11 +171,11 @@ class Console:
         self.warnings.append(text)
         self.talk(text, label="warning:", colour=YELLOW)
 
-    def failed(self, error: ThinkError, code: int) -> None:
+    def failed(self, error: ThinkError) -> None:
         """Show an error that ends the command; under --json as an envelope, unless the answer was already given."""
         self.talk(str(error), label="error:", colour=RED)
         if self.json and not self._answered:
-            self._envelope("think.error/1", ok=False, data=None, error=error.as_json() | {"exit": int(code)})
+            self._envelope("think.error/1", ok=False, data=None, error=error.as_json())
 
     def _envelope(self, schema: str, *, ok: bool, data: Any, error: Any) -> None:
         envelope = {"schema": schema, "ok": ok, "data": data, "warnings": self.warnings, "error": error}

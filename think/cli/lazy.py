@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from think.cli.console import console
+from think.core.errors import Interrupted
 
 Section = Literal["Data", "Training", "Gates", "Runs", "Models", "Settings", "Machine"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
@@ -70,6 +71,12 @@ class LazyGroup(TyperGroup):
     def __init__(self, **attributes: Any):
         super().__init__(**attributes)
         self.commands = {name: LazyCommand(name, entry) for name, entry in self.table.items()}
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # Typer would end with the code alone: no word, no envelope
+            raise Interrupted("interrupted") from None
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The whole help in a few milliseconds: importing rich would cost more than everything else together."""
