@@ -60,5 +60,5 @@ def entering_state(state: Tensor | None, fresh: Tensor | None, like: Tensor, *sh
 def full_precision(device: torch.device) -> AbstractContextManager[None]:
     """Switches autocast off: it would round what the operators accumulate."""
     if device.type != "meta" and torch.is_autocast_enabled(device.type):  # shapes have no autocast
-        return torch.autocast(device.type, enabled=False)  # type: ignore[return-value]
+        return torch.autocast(device.type, enabled=False)
     return contextlib.nullcontext()

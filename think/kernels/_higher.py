@@ -26,7 +26,7 @@ def differentiable_gradient(
             arguments[place] = leaf
         return plain(*arguments)
 
-    _, pull = torch.func.vjp(call, *(given[place] for place in places))
+    pull = torch.func.vjp(call, *(given[place] for place in places))[1]
     gradients: list[Tensor | None] = [None] * len(given)
     for place, gradient in zip(places, pull(cotangent), strict=True):
         gradients[place] = gradient

@@ -113,11 +113,10 @@ def evaluate(operator: str, implementation: str, given: Inputs, *, seed: int = 1
     call = OPERATORS[operator]
     out, state = call(**given.tensors, reset=given.reset, implementation=implementation, **given.options)
     random = torch.Generator().manual_seed(seed)
-    score = sum(
-        (result * torch.randn(result.shape, generator=random, dtype=torch.float64).to(result)).sum()
-        for result in (out, state)
-    )
-    gradients = torch.autograd.grad(score, list(given.tensors.values()), allow_unused=True)
+    cotangents = [
+        torch.randn(result.shape, generator=random, dtype=torch.float64).to(result) for result in (out, state)
+    ]
+    gradients = torch.autograd.grad([out, state], list(given.tensors.values()), cotangents, allow_unused=True)
     found = {"out": out.detach(), "state": state.detach()}
     for (name, tensor), gradient in zip(given.tensors.items(), gradients, strict=True):
         found[f"d {name}"] = torch.zeros_like(tensor) if gradient is None else gradient

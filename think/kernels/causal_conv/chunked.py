@@ -1,7 +1,4 @@
-"""Causal convolution over the whole sequence at once: one shifted multiply-add per tap, plain differentiable torch.
-
-Tap j looks `lag` = W - 1 - j tokens back. With resets, a tap that looks back over one is cut off and what `fresh` has
-in its place is added.
+"""Causal convolution over the whole sequence at once: see `_taps.py`, and `_gradient.py` for its gradient by hand.
 
 B batch  T time  C channels  W window (taps)
 """
@@ -9,6 +6,9 @@ B batch  T time  C channels  W window (taps)
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
+
+from think.kernels.causal_conv._gradient import Taps
+from think.kernels.causal_conv._taps import last_window, plain
 
 
 def run(
@@ -21,44 +21,26 @@ def run(
     activation: str | None,
 ) -> tuple[Tensor, Tensor]:
     """Arguments as `think.kernels.causal_conv.causal_conv`, all of one floating type."""
-    time, window = x.shape[1], weight.shape[-1]
-    seen = torch.cat([state.mT, x], 1)
-    taps = weight.unbind(-1)
-    out = x * taps[-1]
-    age = None if reset is None else _age(reset, window)
-    for lag in range(1, window):
-        earlier = seen[:, window - 1 - lag : window - 1 - lag + time]
-        if age is not None:
-            earlier = earlier * (age >= lag)[..., None]
-        out = out + earlier * taps[window - 1 - lag]
-    if bias is not None:
-        out = out + bias
-    last = seen[:, time:].mT
-    if age is not None:
-        if fresh is not None:
-            for young in range(window - 1):
-                # `young` tokens after a reset, lag l > young reads the (l - young)-th last column of fresh.
-                given = (weight[:, : window - 1 - young] * fresh[:, young:]).sum(-1)
-                out = out + (age == young)[..., None] * given
-        last = _last(last, age[:, -1], fresh)
-    return (silu(out) if activation == "silu" else out), last
+    if x.shape[1] == 1:
+        return _one_token(x, weight, bias, state, reset, fresh, activation)
+    outputs = plain if torch.compiler.is_compiling() else Taps.apply
+    out = outputs(x, weight, bias, state, reset, fresh, activation)
+    return out, last_window(x, state, reset, fresh)
 
 
-def _age(reset: Tensor, window: int) -> Tensor:
-    """[B, T]: tokens since the last reset (0 at it), or `window` where that is too far back to matter."""
-    place = torch.arange(reset.shape[1], device=reset.device)
-    latest = torch.where(reset, place, -window).cummax(-1).values
-    return (place - latest).clamp(max=window)
-
-
-def _last(last: Tensor, age: Tensor, fresh: Tensor | None) -> Tensor:
-    """The final window [B, C, W-1], given that the last reset was `age` [B] tokens before the last token."""
-    width = last.shape[-1]
-    if width == 0:
-        return last
-    column = torch.arange(width, device=last.device)
-    after = (column >= width - 1 - age[:, None])[:, None]
-    if fresh is None:
-        return last * after
-    source = (column + age[:, None] + 1).clamp(max=width - 1)[:, None].expand(last.shape)
-    return torch.where(after, last, fresh.expand(last.shape).gather(-1, source))
+def _one_token(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    state: Tensor,
+    reset: Tensor | None,
+    fresh: Tensor | None,
+    activation: str | None,
+) -> tuple[Tensor, Tensor]:
+    """One product with the window, for decoding."""
+    if reset is not None:
+        state = torch.where(reset[..., None], state.new_zeros(()) if fresh is None else fresh, state)
+    window = torch.cat([state, x.mT], -1)
+    out = (window * weight).sum(-1)
+    out = out if bias is None else out + bias
+    return (silu(out) if activation == "silu" else out)[:, None], window[..., 1:]

@@ -70,21 +70,28 @@ class FreshReads:
 
 
 @dataclass
+class Kept:
+    """What backward needs of forward, cut into chunks."""
+
+    r: Tensor
+    k: Tensor
+    v: Tensor
+    decay: Tensor
+    scores: Tensor
+    receive: Tensor
+    send: Tensor
+    states: Tensor
+    carry: Tensor
+    resets: Resets | None
+    fresh_reads: FreshReads | None
+
+
+@dataclass
 class Tape:
-    """What backward needs of forward; stays empty when no gradient will be asked for."""
+    """Carries what was kept from forward to backward; stays empty when no gradient will be asked for."""
 
     wanted: bool
-    r: Tensor | None = None
-    k: Tensor | None = None
-    v: Tensor | None = None
-    decay: Tensor | None = None
-    scores: Tensor | None = None
-    receive: Tensor | None = None
-    send: Tensor | None = None
-    states: Tensor | None = None
-    carry: Tensor | None = None
-    resets: Resets | None = None
-    fresh_reads: FreshReads | None = None
+    kept: Kept | None = None
     levels: list[Level] = field(default_factory=list)
 
 
@@ -116,9 +123,9 @@ class Chunks(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (*differentiable_gradient(plain, given, ctx.needs_input_grad, (d_out, d_state)), None)
         tape = ctx.tape
-        if tape.r is None:  # a second backward through a graph that was retained
+        if tape.kept is None:  # a second backward through a graph that was retained
             tape = Tape(wanted=True)
-            _forward(*given, tape)
+            _forward(*given, tape=tape)
         ctx.tape = Tape(wanted=True)  # free memory with the graph's other buffers, not with the last reference to it
         return (*_backward(tape, given[4], given[5], given[7], d_out, d_state), None)
 
@@ -170,9 +177,7 @@ def _forward(
     out.baddbmm_(receive.view(flat), states[:-1].view(flat[0], key, -1))
 
     if tape.wanted:
-        tape.r, tape.k, tape.v, tape.decay, tape.scores = r, k, v, decay, scores
-        tape.receive, tape.send, tape.states, tape.carry = receive, send, states, carry
-        tape.resets, tape.fresh_reads = resets, fresh_reads
+        tape.kept = Kept(r, k, v, decay, scores, receive, send, states, carry, resets, fresh_reads)
     return _join(out.view(v.shape), time), states[-1].clone()
 
 
@@ -186,11 +191,9 @@ def _read_fresh(r: Tensor, log_decay: Tensor, resets: Resets) -> FreshReads:
 def _backward(
     tape: Tape, bonus: Tensor, state: Tensor, fresh: Tensor | None, d_out: Tensor, d_state: Tensor
 ) -> tuple[Tensor | None, ...]:
-    r, k, v, decay, scores = tape.r, tape.k, tape.v, tape.decay, tape.scores
-    receive, send, states, carry = tape.receive, tape.send, tape.states, tape.carry
-    assert r is not None and k is not None and v is not None and decay is not None and scores is not None
-    assert receive is not None and send is not None and states is not None and carry is not None
-    resets, fresh_reads = tape.resets, tape.fresh_reads
+    kept = tape.kept
+    assert kept is not None
+    r, k, v, resets, states = kept.r, kept.k, kept.v, kept.resets, kept.states
     chunks, _, _, length, key = r.shape
     time = d_out.shape[1]
     flat = (r.shape[0] * r.shape[1] * r.shape[2], length, -1)
@@ -198,16 +201,16 @@ def _backward(
 
     d_out = _cut(d_out, chunks, length).view(flat)
     d_states = torch.empty_like(states)
-    torch.bmm(receive.view(flat).mT, d_out, out=d_states[:-1].view(slab))
+    torch.bmm(kept.receive.view(flat).mT, d_out, out=d_states[:-1].view(slab))
     d_states[-1] = d_state
     for chunk in reversed(range(chunks)):
-        d_states[chunk].addcmul_(carry[chunk, ..., None], d_states[chunk + 1])
+        d_states[chunk].addcmul_(kept.carry[chunk, ..., None], d_states[chunk + 1])
     d_written = d_states[1:].view(slab)
     d_receive = d_out.bmm(states[:-1].view(slab).mT).view(r.shape)
     d_send = v.view(flat).bmm(d_written.mT).view(r.shape)
     d_carry = (d_states[1:] * states[:-1]).sum(-1)
-    d_v = send.view(flat).bmm(d_written).baddbmm_(scores.view(flat).mT, d_out)
-    d_scores = d_out.bmm(v.view(flat).mT).view(scores.shape)
+    d_v = kept.send.view(flat).bmm(d_written).baddbmm_(kept.scores.view(flat).mT, d_out)
+    d_scores = d_out.bmm(v.view(flat).mT).view(kept.scores.shape)
     if resets is not None:
         d_receive.masked_fill_(resets.later, 0.0)
         d_send.masked_fill_(resets.not_last, 0.0)
@@ -215,15 +218,15 @@ def _backward(
         d_carry *= resets.through
 
     d_decay = _descend(d_receive.view(flat), d_send.view(flat), d_carry.view(flat[0], -1), d_scores.view(flat), tape)
-    d_log_decay = d_decay.view(r.shape).mul_(decay)
+    d_log_decay = d_decay.view(r.shape).mul_(kept.decay)
     d_own = d_scores.diagonal(dim1=-2, dim2=-1)[..., None]
     scaled = d_own * bonus[:, None, :]
     d_r = d_receive.addcmul_(scaled, k)
     d_k = d_send.addcmul_(scaled, r)
     d_bonus = (r * k).mul_(d_own).sum(-2).sum((0, 1))
     d_fresh = None
-    if resets is not None and fresh is not None and fresh_reads is not None:
-        d_fresh = _backward_fresh(fresh_reads, resets, fresh, d_out.view(v.shape), d_states[1:], d_r, d_log_decay)
+    if resets is not None and fresh is not None and kept.fresh_reads is not None:
+        d_fresh = _backward_fresh(kept.fresh_reads, resets, fresh, d_out.view(v.shape), d_states[1:], d_r, d_log_decay)
     parts = (_join(tensor, time) for tensor in (d_r, d_k, d_v.view(v.shape), d_log_decay))
     return (*parts, d_bonus, d_states[0], None, d_fresh)
 
