@@ -125,7 +125,7 @@ class Chunks(torch.autograd.Function):
         tape = ctx.tape
         if tape.kept is None:  # a second backward through a graph that was retained
             tape = Tape(wanted=True)
-            _forward(*given, tape=tape)
+            _forward(*given, tape=tape)  # type: ignore[misc]
         ctx.tape = Tape(wanted=True)  # free memory with the graph's other buffers, not with the last reference to it
         return (*_backward(tape, given[4], given[5], given[7], d_out, d_state), None)
 
