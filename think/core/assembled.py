@@ -18,6 +18,7 @@ from think.core.data.store import Packed
 from think.core.data.tokenizer import BOS, FILE_NAME, Tokenizer
 from think.core.device import RuntimeSettings, resolve
 from think.core.errors import BadData, Missing
+from think.core.export import huggingface
 from think.core.generation import Limits, Opened, pieces
 from think.core.models.thinking import Thinking, build
 from think.core.runs import RunFolder, runs
@@ -99,6 +100,8 @@ def load(path: Path | str, device: str = "cpu") -> Assembled:
     found = Checkpoints(checkpoints).find() if checkpoints.is_dir() else None
     if found is not None:
         return _from_checkpoint(place, found.path, found.passed_over, device)
+    if huggingface.is_export(place):
+        return _from_export(place, device)
     raise Missing(
         "there are no weights here",
         where=str(place),
@@ -127,6 +130,13 @@ def _from_checkpoint(run: Path, path: Path, notes: tuple[str, ...], device: str)
     model = _built(settings, tokenizer, device)
     load_weights(model, tensors["model"], str(path))
     return Assembled(model, tokenizer, settings, path, facts["step"], notes)
+
+
+def _from_export(place: Path, device: str) -> Assembled:
+    held = huggingface.read(place)
+    model = _built(held.settings, held.tokenizer, device)
+    load_weights(model, held.tensors, str(place))
+    return Assembled(model, held.tokenizer, held.settings, place, held.step)
 
 
 def _tokenizer(run: Path, settings: RunSettings, facts: Mapping[str, Any]) -> Tokenizer:
