@@ -1,8 +1,11 @@
 """Results on stdout, talk on stderr, nothing that can move a cursor, colour by precedence."""
 
+import contextlib
 import io
 import json
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -26,6 +29,26 @@ def test_harmless_text_has_no_control_characters(text):
         (ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160 or 0x202A <= ord(c) <= 0x202E for c in shown
     )
     assert harmless(shown) == shown
+
+
+def test_a_file_name_that_is_no_unicode_can_be_printed(capsys):
+    Console({}).out(os.fsdecode(b"caf\xe9.txt"))
+    assert capsys.readouterr().out == "caf\\udce9.txt\n"
+
+
+def test_a_terminal_without_unicode_shows_escapes():
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    program = "from think.cli.console import console; console.result('x/1', {'loss': 'δ'}, 'δ ⣿')"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "\\u03b4 \\u28ff\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("console.result", "console.begin(json=True); console.result")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["data"] == {"loss": "δ"}
 
 
 def test_harmless_keeps_ordinary_text():
@@ -80,6 +103,16 @@ def test_text_and_json_are_the_same_answer(capsys):
         "error": None,
     }
     assert "careful" in captured.err
+
+
+@given(st.text())
+def test_any_text_survives_the_envelope_and_none_reaches_the_terminal_raw(text):
+    console = Console({})
+    console.begin(json=True)
+    with contextlib.redirect_stdout(io.StringIO()) as screen:
+        console.result("think.test/1", text)
+    assert json.loads(screen.getvalue())["data"] == text
+    assert harmless(screen.getvalue()) == screen.getvalue()
 
 
 def test_an_error_after_the_answer_adds_no_second_envelope(capsys):

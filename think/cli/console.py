@@ -29,8 +29,8 @@ WIDEST_ALIGNED = 48
 
 RED, YELLOW = "31", "33"
 
-# C0 without tab and newline, DEL, C1, and the Unicode characters that reorder or hide what follows them.
-_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# C0 without tab and newline, DEL, C1, the characters that reorder or hide what follows them, and lone surrogates.
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
 def harmless(text: str) -> str:
@@ -56,6 +56,8 @@ class Console:
         """Forget the previous command line."""
         self.json = json
         self.debug = False
+        if hasattr(sys.stdout, "reconfigure"):  # a terminal without Unicode shows escapes; it is no reason to stop
+            sys.stdout.reconfigure(errors="backslashreplace")
         self.warnings: list[str] = []
         self._flag = self._user = "auto"
         self._answered = False
@@ -179,8 +181,10 @@ class Console:
 
     def _envelope(self, schema: str, *, ok: bool, data: Any, error: Any) -> None:
         envelope = {"schema": schema, "ok": ok, "data": data, "warnings": self.warnings, "error": error}
-        text = json_format.dumps(_finite(envelope), allow_nan=False, ensure_ascii=False, default=str)
-        self.out(text)
+        ascii_only = (sys.stdout.encoding or "utf-8").lower() not in ("utf-8", "utf8")
+        text = json_format.dumps(_finite(envelope), allow_nan=False, ensure_ascii=ascii_only, default=str)
+        # JSON's own escapes keep the text equal for the reader and harmless for the terminal
+        self.out(_HARMFUL.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
 
     # ---- the rest -------------------------------------------------------------------------------------------------
 
