@@ -2,25 +2,26 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import think
-from think.cli import chat as chatting
-from think.cli.chat import chat
+from think.cli import chat
+from think.cli.app import run as command
 from think.cli.console import console
-from think.cli.generate import generate
 from think.core.assembled import Assembled
-from think.core.data.pack import pack
+from think.core.data.pack import pack, texts
 from think.core.data.settings import DataSettings
 from think.core.data.sources.stories import Settings as StoriesSettings
 from think.core.data.tokenizer import ASSISTANT, BOS, ENDOFTURN, FILE_NAME, BpeSettings, Tokenizer, train
-from think.core.errors import BadData, Missing, UsageError
-from think.core.generation import turn
+from think.core.errors import BadData, Exit, Missing
+from think.core.generation import Limits, turn
 from think.core.models import build
 from think.core.settings import RunSettings
 from think.core.training.checkpoint import Checkpoints
@@ -38,8 +39,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("work")
     sources = (StoriesSettings(count=30),)
     data = DataSettings(path=str(root / "data"))
-    from think.core.data.pack import texts
-
     tokenizer = train(BpeSettings(size=300), texts(sources, data))
     manifest = pack(sources, data, tokenizer, root / "data")
     folder = root / "runs" / "first-0001"
@@ -62,11 +61,6 @@ def _quiet(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THINK_RUNS", str(run.parent))
     monkeypatch.setenv("THINK_THREADS", "1")
     console.begin(json=False)
-
-
-def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
-    data: dict[str, object] = json.loads(capsys.readouterr().out)["data"]
-    return data
 
 
 # ---- think.load ---------------------------------------------------------------------------------------------------
@@ -100,13 +94,7 @@ def test_generate_is_greedy_at_zero_and_the_stream_is_the_text(run: Path) -> Non
     assert text == thinker.generate("Long ago", tokens=20, temperature=0.0, seed=9)
     opened = thinker.open()
     opened.read([BOS, *thinker.tokenizer.encode("Long ago")])
-    assert thinker.tokenizer.decode(opened.write(_limits(20, 0.0))) == text
-
-
-def _limits(tokens: int, temperature: float):
-    from think.core.generation import Limits
-
-    return Limits(tokens, temperature)
+    assert thinker.tokenizer.decode(opened.write(Limits(20, 0.0))) == text
 
 
 def test_what_cannot_be_loaded(run: Path, tmp_path: Path) -> None:
@@ -119,8 +107,6 @@ def test_what_cannot_be_loaded(run: Path, tmp_path: Path) -> None:
 
 
 def _copy(run: Path, to: Path) -> Path:
-    import shutil
-
     return Path(shutil.copytree(run, to / "copy"))
 
 
@@ -160,9 +146,16 @@ def test_other_data_in_the_place_of_the_runs_own_are_refused(run: Path, tmp_path
 # ---- think generate -----------------------------------------------------------------------------------------------
 
 
+def _answer(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    """The data of `think generate … --json`."""
+    assert command(["generate", *words, "--json"]) == Exit.DONE
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)["data"]
+    return data
+
+
 def test_generate_takes_the_newest_run_and_says_which(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run.parent / "empty-0001" / "checkpoints").mkdir(parents=True, exist_ok=True)
-    generate(prompt="Once upon", tokens=10, seed=1)
+    assert command(["generate", "--prompt", "Once upon", "--tokens", "10", "--seed", "1"]) == Exit.DONE
     captured = capsys.readouterr()
     assert captured.out.startswith("Once upon")
     assert captured.out.endswith("\n")
@@ -171,21 +164,24 @@ def test_generate_takes_the_newest_run_and_says_which(run: Path, capsys: pytest.
 
 
 def test_generate_by_run_by_path_and_as_json(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    console.begin(json=True)
-    generate(run=run.name, prompt="Once", tokens=15, seed=4, json=True)
-    by_name = _json(capsys)
-    console.begin(json=True)
-    generate(model=run / "checkpoints" / "step-00000007", prompt="Once", tokens=15, seed=4, json=True)
-    assert _json(capsys) == by_name
-    assert by_name["seed"] == 4
-    assert by_name["step"] == 7
-    assert by_name["prompt"] == "Once"
+    asked = ["--prompt", "Once", "--tokens", "15", "--seed", "4"]
+    by_name = _answer(capsys, "--run", run.name, *asked)
+    assert _answer(capsys, "--model", str(run / "checkpoints" / "step-00000007"), *asked) == by_name
+    assert (by_name["seed"], by_name["step"], by_name["prompt"]) == (4, 7, "Once")
     assert by_name["text"] == think.load(run).generate("Once", tokens=15, seed=4)
 
 
+def test_every_option_of_the_draw_counts(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--prompt", "Once", "--tokens", "15", "--seed", "4", "--temperature", "3", "--top-p", "1"]
+    text = _answer(capsys, *asked)["text"]
+    assert text == think.load(run).generate("Once", tokens=15, seed=4, temperature=3.0, top_p=1.0)
+    for option, value in (("--tokens", "14"), ("--seed", "5"), ("--temperature", "0"), ("--top-p", "0.01")):
+        changed = [value if before == option else word for before, word in zip(["", *asked], asked, strict=False)]
+        assert _answer(capsys, *changed)["text"] != text, option
+
+
 def test_a_seed_of_our_own_is_said_and_repeats(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    console.begin(json=True)
-    generate(tokens=15, temperature=1.5, json=True)
+    assert command(["generate", "--tokens", "15", "--temperature", "1.5", "--json"]) == Exit.DONE
     captured = capsys.readouterr()
     data = json.loads(captured.out)["data"]
     assert f"seed {data['seed']}" in captured.err
@@ -194,30 +190,51 @@ def test_a_seed_of_our_own_is_said_and_repeats(run: Path, capsys: pytest.Capture
 
 def test_the_prompt_may_come_from_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("Es war einmal ü".encode())))
-    generate(prompt="-", tokens=3, temperature=0.0)
+    assert command(["generate", "--prompt", "-", "--tokens", "3", "--temperature", "0"]) == Exit.DONE
     assert capsys.readouterr().out.startswith("Es war einmal ü")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe")))
-    with pytest.raises(BadData, match="UTF-8"):
-        generate(prompt="-", tokens=3)
+    assert command(["generate", "--prompt", "-", "--tokens", "3"]) == Exit.BAD_DATA
+    assert "UTF-8" in capsys.readouterr().err
 
 
 def test_control_characters_are_made_harmless(capsys: pytest.CaptureFixture[str]) -> None:
-    generate(prompt="a\x1b[2Jb", tokens=3, temperature=0.0)
+    assert command(["generate", "--prompt", "a\x1b[2Jb", "--tokens", "3", "--temperature", "0"]) == Exit.DONE
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert out.startswith("a\\x1b[2Jb")
 
 
-def test_what_generate_refuses(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="both"):
-        generate(run="first-0001", model=run)
-    with pytest.raises(UsageError, match="top-p"):
-        generate(top_p=1.5)
-    with pytest.raises(Missing, match="first-0002"):
-        generate(run="first-0002")
+def test_harmful_characters_stand_in_json_unharmed(capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = "a\x7f\x9b\u200b\u202e\x1bb"
+    assert _answer(capsys, "--prompt", prompt, "--tokens", "3")["prompt"] == prompt
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--run", "first-0001", "--model", "."], Exit.USAGE, "both"),
+        (["--top-p", "1.5"], Exit.USAGE, "top-p"),
+        (["--temperature", "-1"], Exit.USAGE, "temperature"),
+        (["--tokens", "0"], Exit.USAGE, "tokens"),
+        (["--run", "first-0002"], Exit.MISSING, "first-0001"),
+        (["--model", "nothing/here"], Exit.MISSING, "no such folder"),
+    ],
+)
+def test_what_generate_refuses(
+    words: list[str], code: Exit, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert command(["generate", *words]) == code
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""
+
+
+def test_without_any_run_generate_says_how_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("THINK_RUNS", str(tmp_path))
-    with pytest.raises(Missing, match="no run has a checkpoint"):
-        generate()
+    assert command(["generate"]) == Exit.MISSING
+    assert "think train stage1" in capsys.readouterr().err
 
 
 # ---- think chat ---------------------------------------------------------------------------------------------------
@@ -231,7 +248,8 @@ def test_chat_carries_its_state_from_turn_to_turn(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _say(monkeypatch, "Hello there", "", "Tell me more")
-    chat(run=run.name, system="Be kind", tokens=8, temperature=0.0, seed=0)
+    asked = ["--run", run.name, "--system", "Be kind", "--tokens", "8", "--temperature", "0", "--seed", "0"]
+    assert command(["chat", *asked]) == Exit.DONE
     replies = capsys.readouterr().out
     thinker = think.load(run)
     opened = thinker.open()
@@ -239,9 +257,22 @@ def test_chat_carries_its_state_from_turn_to_turn(
     expected = ""
     for said in ("Hello there", "Tell me more"):
         opened.read([*turn(thinker.tokenizer, "user", said), ASSISTANT])
-        expected += thinker.tokenizer.decode(opened.write(_limits(8, 0.0))) + "\n"
+        expected += thinker.tokenizer.decode(opened.write(Limits(8, 0.0))) + "\n"
         opened.read([ENDOFTURN])
     assert replies == expected
+
+
+def test_chat_repeats_with_its_seed_and_minds_top_p(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reply(*words: str) -> str:
+        _say(monkeypatch, "Hello")
+        assert command(["chat", "--model", str(run), "--tokens", "20", "--temperature", "3", *words]) == Exit.DONE
+        return capsys.readouterr().out
+
+    assert reply("--seed", "1", "--top-p", "1") == reply("--seed", "1", "--top-p", "1")
+    assert reply("--seed", "1", "--top-p", "1") != reply("--seed", "2", "--top-p", "1")
+    assert reply("--seed", "1", "--top-p", "1e-6") == reply("--seed", "2", "--top-p", "1e-6")
 
 
 def test_interrupting_a_reply_ends_the_turn_and_not_the_talk(
@@ -256,9 +287,9 @@ def test_interrupting_a_reply_ends_the_turn_and_not_the_talk(
             raise KeyboardInterrupt
         original(text)
 
-    monkeypatch.setattr(chatting.console, "stream", interrupted)
+    monkeypatch.setattr(chat.console, "stream", interrupted)
     _say(monkeypatch, "Hello there", "And now?")
-    chat(run=run.name, tokens=8, temperature=2.0, seed=0)
+    assert command(["chat", "--run", run.name, "--tokens", "8", "--temperature", "2", "--seed", "0"]) == Exit.DONE
     captured = capsys.readouterr()
     assert pressed
     assert "stopped" in captured.err
@@ -266,16 +297,36 @@ def test_interrupting_a_reply_ends_the_turn_and_not_the_talk(
 
 
 def test_interrupting_a_line_asks_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    class Terminal(io.StringIO):
+    class Pressed(io.StringIO):
         def readline(self, *_: int) -> str:  # type: ignore[override]
             if not self.tell():
                 self.seek(1)
                 raise KeyboardInterrupt
             return ""
 
-    monkeypatch.setattr("sys.stdin", Terminal("xx"))
-    assert chatting._read_line() is None
+    monkeypatch.setattr("sys.stdin", Pressed("xx"))
+    assert chat.next_line() is None
     assert "Ctrl-D" in capsys.readouterr().err
+
+
+def test_at_a_terminal_the_user_is_asked_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    lines = iter(["Hello"])
+
+    def typed(prompt: str) -> str:
+        assert prompt == "you> "
+        try:
+            return next(lines)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("builtins.input", typed)
+    assert chat.next_line() == "Hello"
+    assert chat.next_line() is None
 
 
 def test_a_talk_that_outgrows_full_attention_begins_anew(
@@ -283,7 +334,7 @@ def test_a_talk_that_outgrows_full_attention_begins_anew(
 ) -> None:
     monkeypatch.setattr("think.core.generation.full_context", lambda model: 60)
     _say(monkeypatch, *["Hello there my friend"] * 4, "word " * 60)
-    chat(run=run.name, tokens=20, temperature=0.0, seed=0)
+    assert command(["chat", "--run", run.name, "--tokens", "20", "--temperature", "0", "--seed", "0"]) == Exit.DONE
     said = capsys.readouterr().err
     assert "begins anew" in said
     assert "longer than" in said

@@ -35,7 +35,7 @@ def chat(
     limits = limits_of(tokens, temperature, top_p)
     thinker = assemble(run, model)
     talk = Talk(thinker, system, limits, thinker.generator(chosen_seed(seed)))
-    while (said := _read_line()) is not None:
+    while (said := next_line()) is not None:
         if said.strip():
             talk.answer(said)
 
@@ -82,14 +82,12 @@ class Talk:
         return self.opened.room is None or len(tokens) + 2 <= self.opened.room
 
 
-def _read_line() -> str | None:
+def next_line() -> str | None:
     """The next line that the user says; None at the end of the input. Ctrl-C drops the line that was begun."""
     while True:
         try:
             if sys.stdin.isatty():
-                import readline  # noqa: F401 - gives input() a history and editing keys
-
-                return input(PROMPT)
+                return console.ask(PROMPT)
             line = sys.stdin.readline()
             return line.rstrip("\r\n") if line else None
         except KeyboardInterrupt:
