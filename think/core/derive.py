@@ -124,7 +124,7 @@ def _timed_step(network: torch.nn.Module, tokens: Tensor) -> float:
 
 
 def _loss(network: torch.nn.Module, tokens: Tensor) -> Tensor:
-    logits, _ = network(tokens, None, torch.zeros_like(tokens, dtype=torch.bool))
+    logits, _ = network(tokens)
     weights = torch.ones_like(tokens, dtype=torch.float32).flatten()
     scored = float(tokens.numel())
     return language_loss(
