@@ -113,11 +113,9 @@ class Tokenizer:
             lengths = np.fromiter(map(len, texts), np.int64, len(texts))
             points = np.frombuffer(_checked("".join(texts)).encode("utf-32-le"), "<u4")
             return self._by_code_point[points], lengths
-        try:
-            numbers = [encoded.ids for encoded in self._inner.encode_batch_fast(texts, add_special_tokens=False)]
-        except UnicodeEncodeError:
-            _checked("".join(texts))
-            raise
+        for text in texts:
+            _checked(text)
+        numbers = [encoded.ids for encoded in self._inner.encode_batch_fast(texts, add_special_tokens=False)]
         lengths = np.fromiter(map(len, numbers), np.int64, len(numbers))
         return np.fromiter(chain.from_iterable(numbers), self.dtype, int(lengths.sum())), lengths
 
@@ -165,6 +163,7 @@ def _train_characters(texts: Iterable[str]) -> tokenizers.Tokenizer:
 
 def _train_bpe(size: int, texts: Iterable[str]) -> tokenizers.Tokenizer:
     inner = _build("bpe", {}, [])
+    inner.encode_special_tokens = True  # else a control token spelled out in the text would be learnt as one word
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=size,
         special_tokens=_control_tokens(),
