@@ -18,7 +18,7 @@ from think.core.gates.verify import Outcome
 def verdict_of(gate_name: str, expected: Status, file: Path) -> dict[str, Any]:
     gate = run.load(gate_name)
     example = next(ex for ex in gate.examples if ex.expected is expected and ex.settings == gate.Settings())
-    digests = {name: "d" for name in gate.hangs_on}
+    digests = dict.fromkeys(gate.hangs_on, "d")
     exhibit = Exhibit(evidence=example.evidence, source=Source(digests=digests))
     asked = Question(digests, {name: run.load(name).Settings() for name in run.gates()})
     run.run([gate_name], asked, lambda name, gate: exhibit, [], keep=lambda n, g, record: store.append(file, record))

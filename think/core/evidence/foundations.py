@@ -1,14 +1,12 @@
 """What a tokenizer makes of the control tokens, and how far every kernel implementation is from its reference."""
 
 import tempfile
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import tokenizers
 
-from think.core import plugins
-from think.core.data.sources import Reading
+from think.core.data.pack import texts
 from think.core.data.store import Packed
 from think.core.data.tokenizer import CONTROL, UNK, Tokenizer, train
 from think.core.errors import ThinkError
@@ -18,11 +16,10 @@ from think.core.evidence._kernels import comparisons, implementations
 from think.core.gates.evidence import Absent, ControlToken, Exhibit, Foundations, Source
 
 EXPECTED = tuple(f"<|{name}|>" for name in CONTROL)
-DOCUMENTS = 200
-"Documents that a tokenizer is made from where nothing is packed yet; its control tokens do not depend on them."
+TEXTS = 200
+"Texts that a tokenizer is made from where nothing is packed yet; its control tokens do not depend on them."
 SURROUNDINGS = ("{}", "a {} b", "{0}{0}", "\n{}\n", "<|{}", "x{}y", "<|<|bos|>{}|>")
 "Ways in which a document may hold a control token's text form."
-SOURCES = "think.core.data.sources"
 
 
 def produce(subject: Subject) -> Exhibit | Absent:
@@ -71,20 +68,9 @@ def _tokenizer(subject: Subject) -> tuple[Tokenizer, str]:
     """The tokenizer and where it comes from. Raises ThinkError when there is neither a pack nor a readable source."""
     if subject.data.is_dir():
         return Packed.open(subject.data).tokenizer, f"of {subject.data}"
-    made = train(subject.settings.tokenizer, _texts(subject))
+    data = subject.settings.data
+    made = train(subject.settings.tokenizer, islice(texts(data.sources, data), TEXTS))
     return made, f"made from the preset's sources ({subject.data} is not packed yet)"
-
-
-def _texts(subject: Subject) -> Iterator[str]:
-    for source in subject.settings.data.sources:
-        spec = plugins.load(SOURCES, source.kind)  # type: ignore[attr-defined]
-        for document in islice(spec.documents(source, Reading(subject.settings.data.split_on)), DOCUMENTS):
-            if document.turns:
-                yield from (turn.text for turn in document.turns)
-            elif isinstance(document.text, str):
-                yield document.text
-            else:
-                yield from document.text
 
 
 SPEC = Producer(produce)

@@ -153,8 +153,8 @@ def _reset(model: Thinking, seen: Probe, context: int | None) -> Difference:
 
 def _train(subject: Subject, model: Thinking, seed: int) -> dict[str, Any]:
     """Three steps of the run's own optimizer, each on batches with a reset inside, the state handed on."""
-    parameters = {name: each for name, each in model.named_parameters() if each.requires_grad}
-    faults = coverage(model.roles(), list(parameters))
+    parameters = dict(model.named_parameters())
+    faults = coverage(model.roles(), [name for name, each in parameters.items() if each.requires_grad])
     if faults:
         return _groups(parameters, ungrouped=sorted(faults), twice=[], touched=set(), steps=0, resets=0)
     settings = subject.settings.stage1
@@ -163,6 +163,10 @@ def _train(subject: Subject, model: Thinking, seed: int) -> dict[str, Any]:
     source = seeding.generator(seed, "gates", "training")
     length = max(TRAINED_LENGTH, 0 if model.norm_period is None else model.norm_period + BEYOND)
     context = full_context(subject.settings.model)
+    ungrouped = [name for name in parameters if grouped[name] == 0]
+    twice = [name for name, count in grouped.items() if count > 1]
+    if ungrouped or twice:
+        return _groups(parameters, ungrouped, twice, touched=set(), steps=0, resets=0)
     touched: set[str] = set()
     state, resets = None, 0
     model.train()
@@ -185,8 +189,7 @@ def _train(subject: Subject, model: Thinking, seed: int) -> dict[str, Any]:
         optimizer.zero_grad()
     # What the optimizer remembers shows which parameters it really moved, whatever its groups say.
     moved = {flat.rpartition("|")[0] for flat in optimizer.state()}
-    ungrouped = [name for name in parameters if grouped[name] == 0 or (name in touched and name not in moved)]
-    twice = [name for name, count in grouped.items() if count > 1]
+    ungrouped = [name for name in parameters if name in touched and name not in moved]
     return _groups(parameters, ungrouped, twice, touched, OPTIMIZER_STEPS, resets)
 
 
