@@ -138,6 +138,29 @@ def _leaves(section: type[BaseModel], path: Path, kinds: Mapping[Path, str], ins
             yield from _leaves(member, here, {**kinds, here: kind} if kind is not None else kinds, default)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A table that can be of several kinds, or be absent, or both. `kinds` must be chosen for it to exist."""
+
+    path: Path
+    shape: Shape
+    optional: bool
+    kinds: Mapping[Path, str]
+
+
+def choices(section: type[BaseModel], path: Path = (), kinds: Mapping[Path, str] | None = None) -> Iterator[Choice]:
+    """Every choice of kinds, and every optional table, under a class."""
+    for name, info in section.model_fields.items():
+        here, shape = (*path, name), shape_of(info.annotation)
+        if shape is None or shape.many:
+            continue
+        optional = switches_off(info.annotation)
+        if shape.tagged or optional:
+            yield Choice(here, shape, optional, kinds or {})
+        for kind, member in shape.variants.items():
+            yield from choices(member, here, {**(kinds or {}), here: kind} if kind is not None else kinds)
+
+
 def switches_off(annotation: Any) -> bool:
     """Whether the annotation allows None, which presets write as the word "none"."""
     annotation = _bare(annotation)
