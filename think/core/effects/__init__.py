@@ -14,8 +14,9 @@ parameters that trains for a few steps. Thresholds stand in fixtures that cross 
 shown first, for without it every difference would be worthless.
 """
 
+from think.core.effects import fixtures
 from think.core.effects.cases import Case, cases, concerning
 from think.core.effects.laboratory import Laboratory
-from think.core.effects.sweep import Effect, sweep
+from think.core.effects.sweep import Effect, sweep, try_case
 
-__all__ = ["Case", "Effect", "Laboratory", "cases", "concerning", "sweep"]
+__all__ = ["Case", "Effect", "Laboratory", "cases", "concerning", "fixtures", "sweep", "try_case"]
