@@ -106,7 +106,7 @@ def kill_once(trainer: Trainer, aim: str, target: int, chance: random.Random, *,
     if aim == "just after a start":
         alive = wait_for(process, lambda: len(list(trainer.folder.glob("telemetry-*.jsonl"))) > segments, POLL_SECONDS)
     else:
-        alive = wait_for(process, lambda: trainer.step() >= target, 0.02)
+        alive = wait_for(process, lambda: trainer.step() >= target, 0.05)
         if alive and aim == "inside a save":
             alive = wait_for(process, trainer.saving, POLL_SECONDS)
     if alive:
