@@ -9,7 +9,9 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
 INSTALLED := $(VENV)/.installed
-DEMO := runs/demo
+THINK := $(BIN)/think
+DEMO ?= runs/demo
+PROMPT ?= Once upon a time
 WORKERS ?= 2
 
 .PHONY: help demo check format test bench clean install
@@ -28,8 +30,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
+# An interrupted demo goes on where it stopped. The report is made also when a gate fails; the exit code is the gates'.
 demo: $(INSTALLED) ## Train a tiny hybrid on the embedded corpus, judge it, and show the report
-	$(BIN)/think train stage1 --preset cpu_smoke --out $(DEMO)
+	$(THINK) data pack --preset cpu_smoke
+	$(THINK) train stage1 --preset cpu_smoke --out $(DEMO) $$(test ! -e $(DEMO) || echo --resume)
+	code=0; $(THINK) gate g0 g1 g2 g3 --run $(DEMO) || code=$$?; \
+	$(THINK) runs report $(DEMO) --prompt "$(PROMPT)" && \
+	$(THINK) runs show $(DEMO) && \
+	$(THINK) generate --run $(DEMO) --prompt "$(PROMPT)" --seed 1 && \
+	exit $$code
 
 check: $(INSTALLED) ## Format, lint, types, import layers and the fast tests
 	$(BIN)/ruff format --check .
