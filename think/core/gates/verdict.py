@@ -115,9 +115,9 @@ class Band:
         return min(touching, key=_JUDGED.index)
 
     def __str__(self) -> str:
-        edges = ("-inf", *(f"{cut:g}" for cut in self.cuts), "inf")
-        parts = [f"{s} {low}..{high}" for s, low, high in zip(self.statuses, edges, edges[1:], strict=False)]
-        return ", ".join(parts)
+        edges = (-math.inf, *self.cuts, math.inf)
+        stretches = zip(self.statuses, edges, edges[1:], strict=False)
+        return ", ".join(f"{status} {low:g}..{high:g}" for status, low, high in stretches if low < high)
 
 
 @dataclass(frozen=True)
