@@ -28,7 +28,9 @@ from think.core.telemetry.tail import History, Tail, follow_to_end
 __all__ = ["Facts", "Sample", "curve", "write"]
 
 LAST_SHARE = 0.05
-"Share of the steps behind the final training loss: one step is mostly noise."
+"Share of the recorded steps behind the final training loss: one step is mostly noise."
+LEAST_STEPS = 10
+"Recorded steps behind it in any case, where there are so many."
 
 _PLOTS = {
     "loss": "Loss",
@@ -174,7 +176,8 @@ def figures(facts: Facts, unigram_loss: float | None = None) -> list[tuple[str, 
         found.append(("throughput", f"{middle:,.0f} tokens per second (median of {len(speeds):,} recorded steps)"))
     seconds = _seconds(facts)
     if seconds:
-        found.append(("time", f"{seconds:,.0f} s in {len(facts.of('run_start')) or 1} process(es)"))
+        times = len(facts.of("run_start"))
+        found.append(("time", f"{seconds:,.0f} s" + (f", in {times} processes" if times > 1 else "")))
     return found
 
 
@@ -200,7 +203,7 @@ def _held_out(evaluation: Record) -> str:
 
 
 def _training_loss(losses: Series) -> str:
-    last = losses.values[losses.steps > losses.steps[-1] * (1 - LAST_SHARE)]
+    last = losses.values[-max(LEAST_STEPS, round(LAST_SHARE * len(losses))) :]
     if not np.isfinite(last).all():
         return f"not finite in {int((~np.isfinite(last)).sum())} of the last {len(last)} recorded steps"
     found = block_bootstrap_mean(last)
@@ -278,6 +281,11 @@ def _sample(sample: Sample) -> Iterator[str]:
 def _origin(facts: Facts) -> Iterator[str]:
     yield "## How it was made"
     yield ""
+    stage = facts.summary.stage
+    if stage is not None and facts.run.settings_file.is_file():
+        place = "/".join(facts.run.settings_file.parts[-3:])
+        yield f"To make it again: `think train {stage} --preset {place}`"
+        yield ""
     starts = facts.of("run_start")
     rows: list[tuple[str, str]] = []
     if starts:
@@ -311,6 +319,8 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
             yield from _flat(value, f"{prefix}{name}.")
         elif isinstance(value, int) and not isinstance(value, bool):
             yield f"{prefix}{name}", f"{value:,}"
+        elif isinstance(value, float):
+            yield f"{prefix}{name}", f"{value:.6g}"
         elif not isinstance(value, list) or all(not isinstance(inner, (Mapping, list)) for inner in value):
             text = (
                 ", ".join(map(str, value[:8])) + (", …" if len(value) > 8 else "") if isinstance(value, list) else value

@@ -46,6 +46,7 @@ def export(
             save_file(plain, folder / WEIGHTS, metadata={"format": "pt"})
         except SafetensorError as error:
             raise OSError(str(error)) from error
+        (folder / WEIGHTS).chmod(0o644)  # it comes readable for its owner only
         tokenizer.save(folder)
         config = _config(settings, tensors, tokenizer, step)
         config["think"]["sha256"] = {name: sha256_of(folder / name) for name in (WEIGHTS, FILE_NAME)}
