@@ -104,6 +104,8 @@ def test_a_run_leaves_settings_plan_telemetry_and_a_checkpoint(place: Path, caps
     assert len(records("first", "step")) == 8
     assert records("first", "eval")[-1].fields["loss"] == data["held_out_loss"]
     assert folder.summary().state == "finished"
+    assert data["report"] == str(folder.report_file)
+    assert folder.report_file.is_file()
 
 
 def test_flags_land_in_their_leaves_and_are_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,8 +176,11 @@ def test_resume_refuses_other_data(place: Path, tmp_path: Path, capsys: pytest.C
     source = {"kind": "text", "path": str(tmp_path / "text.txt")}
     settings = DataSettings.model_validate_json(json.dumps({"split_on": "record", "sources": [source]}))
     pack(settings.sources, settings, train(CharacterSettings(), texts(settings.sources, settings)), tmp_path / "other")
+    before = {path: path.read_bytes() for path in (place / "runs/kept").rglob("*") if path.is_file()}
     assert think("--resume", "--out", "kept", "--data", "other", "--set", "stage1.steps=4") == Exit.BAD_SETTINGS
     assert "trained on other data" in capsys.readouterr().err
+    after = {path: path.read_bytes() for path in (place / "runs/kept").rglob("*") if path.is_file()}
+    assert after == before
 
 
 @pytest.mark.parametrize(

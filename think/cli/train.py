@@ -68,7 +68,7 @@ def stage1(
     finished = _run(request, plan, folder)
     for note in finished.notes:
         console.warn(f"checkpoint passed over: {note}")
-    _answer(finished)
+    _answer(finished, _report(finished))
 
 
 def _request(resolved: "Resolved[RunSettings]", preset: str, name: str, resume: bool) -> "tuple[Request, RunPlan]":
@@ -78,6 +78,7 @@ def _request(resolved: "Resolved[RunSettings]", preset: str, name: str, resume: 
 
     from think.cli import environment
     from think.core import device, plugins
+    from think.core.data.tokenizer import FILE_NAME
     from think.core.derive import derive
     from think.core.training.stages import Request
     from think.presets.render import as_toml
@@ -97,7 +98,12 @@ def _request(resolved: "Resolved[RunSettings]", preset: str, name: str, resume: 
     request = replace(request, digests={**resolved.digests, "pack": packed.digest})
     plan = derive("stage1", request.settings, request.model, packed, request.machine, request.digests)
     described = {"preset": name, **plan.as_json()}
-    files = {"settings.toml": as_toml(resolved), "plan.json": dumps(described, indent=1) + "\n"}
+    files = {
+        "settings.toml": as_toml(resolved),
+        "plan.json": dumps(described, indent=1) + "\n",
+        # With its own copy of the tokenizer a run can be used where its data are not.
+        FILE_NAME: (packed.path / FILE_NAME).read_bytes().decode("utf-8"),
+    }
     return replace(request, files=files), plan
 
 
@@ -227,7 +233,22 @@ def _plan_text(plan: "RunPlan", seconds: float) -> str:
     )
 
 
-def _answer(finished: "Finished") -> None:
+def _report(finished: "Finished") -> str | None:
+    """Write the report, with a text that the trained model wrote. A run is not lost because its report is."""
+    from think.core import assembled, report
+    from think.core.errors import ThinkError
+
+    folder, seed = finished.folder, 0
+    try:
+        text = assembled.load(folder.path).generate(seed=seed)
+        sample = report.Sample(text, seed=seed, temperature=assembled.DEFAULT.temperature)
+        return str(report.write(folder, sample=sample))
+    except ThinkError as error:
+        console.warn(f"the run is finished, its report could not be written: {error.what}")
+        return None
+
+
+def _answer(finished: "Finished", report: str | None) -> None:
     score, folder = finished.score, finished.folder
     data = {
         "run": folder.name,
@@ -237,6 +258,7 @@ def _answer(finished: "Finished") -> None:
         "already_finished": finished.already,
         "held_out_loss": None if score is None else score.loss,
         "held_out_tokens": None if score is None else score.tokens,
+        "report": report,
     }
     if finished.already:
         text = (
@@ -248,4 +270,4 @@ def _answer(finished: "Finished") -> None:
         text = (
             f"run {folder.path} is finished: held-out loss {score.loss:.4f} nats per token over {score.tokens:,} tokens"
         )
-    console.result("think.train/1", data, text)
+    console.result("think.train/1", data, text if report is None else f"{text}\nreport {report}")

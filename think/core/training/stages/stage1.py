@@ -11,7 +11,7 @@ from think.core.errors import BadSettings, Missing
 from think.core.models import build
 from think.core.runs import RunFolder
 from think.core.telemetry.writer import Writer
-from think.core.training.checkpoint import Checkpoints
+from think.core.training.checkpoint import Checkpoints, Loaded
 from think.core.training.ledger import Ledger
 from think.core.training.loop import LoopSettings, Run, Watcher, begin, resume, train, trainable
 from think.core.training.optimizer import build_optimizer
@@ -57,19 +57,33 @@ def run(request: Request, folder: RunFolder, watcher: Watcher) -> Finished:
     Raises Locked when another process writes there, Diverged, Interrupted and Terminated as the loop does.
     """
     packed = check(request)
-    with folder.lock(), Stop() as stop, Writer(folder.path) as telemetry:
+    with folder.lock(), Stop() as stop:
+        checkpoints = Checkpoints(folder.checkpoints, keep=request.settings.checkpoint.keep)
+        found = checkpoints.find() if request.resume else None
+        held = None if found is None else checkpoints.load(found.path)
+        if held is not None:
+            _refuse_other_data(held.facts["digests"], request, packed)
+        # From here on the folder changes; whatever is refused has been refused.
         for name, text in request.files.items():
             replace_file(folder.path / name, text.encode())
-        return _train(request, folder, packed, stop, telemetry, watcher)
+        notes = () if found is None else found.passed_over
+        with Writer(folder.path) as telemetry:
+            return _train(request, folder, packed, checkpoints, held, notes, stop, telemetry, watcher)
 
 
 def _train(
-    request: Request, folder: RunFolder, packed: Packed, stop: Stop, telemetry: Writer, watcher: Watcher
+    request: Request,
+    folder: RunFolder,
+    packed: Packed,
+    checkpoints: Checkpoints,
+    held: Loaded | None,
+    notes: tuple[str, ...],
+    stop: Stop,
+    telemetry: Writer,
+    watcher: Watcher,
 ) -> Finished:
     settings, machine = request.settings, request.machine
     prepare(machine)
-    checkpoints = Checkpoints(folder.checkpoints, keep=settings.checkpoint.keep)
-    found = checkpoints.find() if request.resume else None
     seeding.start(settings.seed, NAME, "initialisation")
     with torch.device(machine.torch_device):
         model = build(request.model)
@@ -91,12 +105,7 @@ def _train(
         identity={"stage": NAME, "seed": settings.seed, "digests": request.digests},
         where=str(folder.path),
     )
-    if found is None:
-        progress = begin(under_way)
-    else:
-        held = checkpoints.load(found.path)
-        _refuse_other_data(held.facts["digests"], request, packed)
-        progress = resume(under_way, held)
+    progress = begin(under_way) if held is None else resume(under_way, held)
     telemetry.write(
         "run_start",
         stage=NAME,
@@ -105,12 +114,11 @@ def _train(
         steps=settings.steps,
         tokens_per_step=settings.rows * under_way.clock.length(min(progress.step + 1, settings.steps)),
         parameters=sum(parameter.numel() for parameter in parameters.values()),
-        resumed_from_step=None if found is None else progress.step,
+        resumed_from_step=None if held is None else progress.step,
         digests=request.digests,
         device=machine.device,
         threads=machine.threads,
     )
-    notes = found.passed_over if found is not None else ()
     for note in notes:
         telemetry.write("log", progress.step, level="warning", message=f"checkpoint passed over: {note}")
     already = progress.step >= settings.steps
