@@ -113,8 +113,9 @@ def evaluate(operator: str, implementation: str, given: Inputs, *, seed: int = 1
     call = OPERATORS[operator]
     out, state = call(**given.tensors, reset=given.reset, implementation=implementation, **given.options)
     random = torch.Generator().manual_seed(seed)
+    # numbers that bfloat16 holds exactly, so that every type is asked the same question
     cotangents = [
-        torch.randn(result.shape, generator=random, dtype=torch.float64).to(result) for result in (out, state)
+        torch.randn(result.shape, generator=random).to(torch.bfloat16).to(result.dtype) for result in (out, state)
     ]
     gradients = torch.autograd.grad([out, state], list(given.tensors.values()), cotangents, allow_unused=True)
     found = {"out": out.detach(), "state": state.detach()}

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
+from think.kernels._arguments import full_precision
 from think.kernels._higher import differentiable_gradient
 from think.kernels.causal_conv._taps import plain, token_age
 
@@ -65,14 +66,15 @@ class Taps(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
         given = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return tuple(differentiable_gradient(plain, (*given, ctx.activation), ctx.needs_input_grad, d_out))
-        if ctx.activation == "silu":
-            # added up again rather than kept: less memory, for little time
-            d_out = torch.ops.aten.silu_backward(d_out, _weighted(*given))
-        elif given[4] is not None:
-            d_out = d_out.clone()  # ours to change
-        return (*_backward(given, d_out), None)
+        with full_precision(d_out.device):
+            if torch.is_grad_enabled():
+                return tuple(differentiable_gradient(plain, (*given, ctx.activation), ctx.needs_input_grad, d_out))
+            if ctx.activation == "silu":
+                # added up again rather than kept: less memory, for little time
+                d_out = torch.ops.aten.silu_backward(d_out, _weighted(*given))
+            elif given[4] is not None:
+                d_out = d_out.clone()  # ours to change
+            return (*_backward(given, d_out), None)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:

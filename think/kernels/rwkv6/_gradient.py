@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from think.kernels._arguments import full_precision
 from think.kernels._higher import differentiable_gradient
 from think.kernels.rwkv6._chunks import cuts, plain
 
@@ -120,14 +121,16 @@ class Chunks(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, d_out: Tensor, d_state: Tensor) -> tuple[Tensor | None, ...]:
         given = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return (*differentiable_gradient(plain, given, ctx.needs_input_grad, (d_out, d_state)), None)
-        tape = ctx.tape
-        if tape.kept is None:  # a second backward through a graph that was retained
-            tape = Tape(wanted=True)
-            _forward(*given, tape=tape)  # type: ignore[misc]
-        ctx.tape = Tape(wanted=True)  # free memory with the graph's other buffers, not with the last reference to it
-        return (*_backward(tape, given[4], given[5], given[7], d_out, d_state), None)
+        with full_precision(d_out.device):
+            if torch.is_grad_enabled():
+                return (*differentiable_gradient(plain, given, ctx.needs_input_grad, (d_out, d_state)), None)
+            tape = ctx.tape
+            if tape.kept is None:  # a second backward through a graph that was retained
+                tape = Tape(wanted=True)
+                _forward(*given, tape=tape)  # type: ignore[misc]
+            # free memory with the graph's other buffers, not with the last reference to the graph
+            ctx.tape = Tape(wanted=True)
+            return (*_backward(tape, given[4], given[5], given[7], d_out, d_state), None)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
@@ -265,7 +268,9 @@ def _climb(receive: Tensor, send: Tensor, decay: Tensor, scores: Tensor, tape: T
         pairs = (count, length // (2 * half), 2, half, -1)
         r, k = receive.view(pairs)[:, :, 1], send.view(pairs)[:, :, 0]
         decay_left, decay_right = decay.view(count, -1, 2, 1, decay.shape[-1]).unbind(2)
-        right, left = r.contiguous(), k.contiguous()
+        # clones, for `contiguous` would give a view of what is overwritten below when there is but one block
+        right = r.clone(memory_format=torch.contiguous_format)
+        left = k.clone(memory_format=torch.contiguous_format)
         if half == 1:
             _blocks(scores, half).copy_((right * left).sum(-1, keepdim=True))
         else:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from think.kernels._arguments import full_precision
 from think.kernels._higher import differentiable_gradient
 from think.kernels.ssd._chunks import FORGET, cuts, plain, spans
 
@@ -99,14 +100,16 @@ class Chunks(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, d_out: Tensor, d_state: Tensor) -> tuple[Tensor | None, ...]:
         given = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return (*differentiable_gradient(plain, given, ctx.needs_input_grad, (d_out, d_state)), None)
-        tape = ctx.tape
-        if tape.kept is None:  # a second backward through a graph that was retained
-            tape = Tape(wanted=True)
-            _forward(*given, tape=tape)  # type: ignore[misc]
-        ctx.tape = Tape(wanted=True)  # free memory with the graph's other buffers, not with the last reference to it
-        return (*_backward(tape.kept, given[2], given[5], given[8], d_out, d_state), None)
+        with full_precision(d_out.device):
+            if torch.is_grad_enabled():
+                return (*differentiable_gradient(plain, given, ctx.needs_input_grad, (d_out, d_state)), None)
+            tape = ctx.tape
+            if tape.kept is None:  # a second backward through a graph that was retained
+                tape = Tape(wanted=True)
+                _forward(*given, tape=tape)  # type: ignore[misc]
+            # free memory with the graph's other buffers, not with the last reference to the graph
+            ctx.tape = Tape(wanted=True)
+            return (*_backward(tape.kept, given[2], given[5], given[8], d_out, d_state), None)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
