@@ -74,7 +74,7 @@ def derive(
         stage=stage,
         steps=settings.steps,
         rows=settings.rows,
-        lengths=list(dict.fromkeys(clock.lengths)),
+        lengths=list(dict.fromkeys(span.length for span in clock.spans)),
         tokens=tokens,
         epochs=tokens / train.tokens,
         parameters=sum(parameter.numel() for parameter in parameters.values()),

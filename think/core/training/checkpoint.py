@@ -109,30 +109,38 @@ class Checkpoints:
 
         None when there is none at all. Raises BadData when there are some and every one is damaged.
         """
+        while True:
+            candidates = self.all()
+            found = self._find_among(candidates)
+            if isinstance(found, Found):
+                return found
+            if self.all() != candidates:
+                continue  # the run's writer saved a new one and deleted these while we looked
+            if not found:
+                return None
+            raise BadData(
+                f"no checkpoint is whole: {'; '.join(found)}",
+                where=str(self.folder),
+                expected="at least one checkpoint that matches its checksums",
+                remedy="restore the folder from a copy, or start the run again in a new folder",
+            )
+
+    def _find_among(self, candidates: list[Path]) -> Found | list[str]:
+        """The first good one in order of preference, or what is wrong with each."""
         passed_over: list[str] = []
         try:
             pointed = self._pointed_at()
         except BadData as error:
             passed_over.append(f"{error.where}: {error.what}")
             pointed = None
-        candidates = self.all()
-        if pointed is not None:
-            candidates.sort(key=lambda path: (path == pointed, _step(path)))
-        for path in reversed(candidates):
+        for path in sorted(candidates, key=lambda path: (path == pointed, _step(path)), reverse=True):
             try:
                 verify(path)
             except BadData as error:
                 passed_over.append(f"{error.where}: {error.what}")
                 continue
             return Found(path, _step(path), tuple(passed_over))
-        if passed_over:
-            raise BadData(
-                f"no checkpoint is whole: {'; '.join(passed_over)}",
-                where=str(self.folder),
-                expected="at least one checkpoint that matches its checksums",
-                remedy="restore the folder from a copy, or start the run again in a new folder",
-            )
-        return None
+        return passed_over
 
     def latest(self) -> Path | None:
         """The folder of `find`, for callers that report damage elsewhere."""

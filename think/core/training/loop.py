@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from think.core import seeding
 from think.core.data.batches import Tracks
@@ -34,6 +34,8 @@ from think.core.training.step import Outcome, Precision, accumulate_gradients, f
 from think.core.training.stop import Stop, stopped
 from think.core.training.weights import load_weights, weights
 from think.presets.base import Settings, knob
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class CheckpointSettings(Settings):
@@ -56,7 +58,7 @@ class LoopSettings(Settings):
     "tokens per row and step, until the curriculum says otherwise"
     curriculum: tuple[CurriculumStage, ...] = knob((), acts_on="schedule")
     "other sequence lengths, each from a later share of the steps on; rows never change"
-    seed: NonNegativeInt = knob(0, acts_on="data")
+    seed: Seed = knob(0, acts_on="data")
     "seed of initialisation, order of the data and dropout"
     reset_period: PositiveInt | None = knob(None, acts_on="data")
     "tokens per row after which the state is reset besides at document starts; never when absent"

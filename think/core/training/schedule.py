@@ -14,8 +14,7 @@ Both reach their floor one step after the last, so that no update is spent at a 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -69,55 +68,70 @@ def factor(settings: WsdSettings | CosineSettings, step: int, steps: int) -> flo
     return 1.0 if left > falling else settings.floor + (1 - settings.floor) * left / (falling + 1)
 
 
+class Span(NamedTuple):
+    """Steps of one length: the first of them, counted from 1; their length; where each row stands before the first."""
+
+    first: int
+    length: int
+    position: int
+
+
 @dataclass(frozen=True)
 class Clock:
-    """Everything that depends on the step alone. Steps count from 1; step s begins reading at `positions[s - 1]`."""
+    """Everything that depends on the step alone. Steps count from 1; a million of them cost no more than ten."""
 
-    factors: tuple[float, ...]
-    lengths: tuple[int, ...]
-    positions: tuple[int, ...]
+    schedule: WsdSettings | CosineSettings
+    steps: int
+    spans: tuple[Span, ...]
 
-    @property
-    def steps(self) -> int:
-        return len(self.factors)
+    def factor(self, step: int) -> float:
+        """Share of the peak rate at `step`."""
+        return factor(self.schedule, step, self.steps)
+
+    def length(self, step: int) -> int:
+        """Tokens per row of `step`."""
+        return self._span(step).length
+
+    def position(self, step: int) -> int:
+        """Tokens that each row has consumed before `step`; one step after the last it is all of them."""
+        span = self._span(step)
+        return span.position + (step - span.first) * span.length
 
     @property
     def tokens_per_row(self) -> int:
-        return self.positions[-1] + self.lengths[-1]
+        return self.position(self.steps + 1)
 
-    def factor(self, step: int) -> float:
-        return self.factors[step - 1]
-
-    def length(self, step: int) -> int:
-        return self.lengths[step - 1]
-
-    def position(self, step: int) -> int:
-        """Tokens that each row has consumed before `step`."""
-        return self.positions[step - 1]
+    @property
+    def table(self) -> tuple[tuple[float, int, int], ...]:
+        """Factor, length and position of every step."""
+        return tuple((self.factor(s), self.length(s), self.position(s)) for s in range(1, self.steps + 1))
 
     def moved_to(self, step: int, position: int) -> "Clock":
-        """The same table where `step` steps consumed `position` tokens per row.
+        """The same clock where `step` steps consumed `position` tokens per row.
 
         It changes nothing unless the resumed run was given another number of steps, which moves its curriculum.
         """
-        expected = self.positions[step] if step < self.steps else self.tokens_per_row
-        return replace(self, positions=tuple(at + position - expected for at in self.positions))
+        shift = position - self.position(step + 1)
+        return replace(self, spans=tuple(span._replace(position=span.position + shift) for span in self.spans))
 
     def remaining(self, after: int) -> range:
         """Steps still to do when `after` are done."""
         return range(after + 1, self.steps + 1)
 
+    def _span(self, step: int) -> Span:
+        return next(span for span in reversed(self.spans) if span.first <= step)
+
 
 def clock(
     settings: WsdSettings | CosineSettings, steps: int, length: int, curriculum: Sequence[CurriculumStage]
 ) -> Clock:
-    """The full table of a run: rates, lengths, positions."""
-    lengths = [length] * steps
+    """The clock of a run. A stage whose first step is the next one's, or lies past the end, never comes up."""
+    spans = [Span(1, length, 0)]
     for stage in curriculum:
-        begin = round(stage.from_share * steps)
-        lengths[begin:] = [stage.length] * (steps - begin)
-    return Clock(
-        factors=tuple(factor(settings, step, steps) for step in range(1, steps + 1)),
-        lengths=tuple(lengths),
-        positions=(0, *accumulate(lengths[:-1])),
-    )
+        first, last = round(stage.from_share * steps) + 1, spans[-1]
+        begun = Span(first, stage.length, last.position + (first - last.first) * last.length)
+        if first == last.first:
+            spans[-1] = begun
+        elif first <= steps:
+            spans.append(begun)
+    return Clock(settings, steps, tuple(spans))

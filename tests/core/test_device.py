@@ -1,0 +1,63 @@
+"""What "auto" becomes, and what is refused."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from think.core.device import RuntimeSettings, available_cores, compiled, prepare, resolve
+from think.core.errors import BadSettings, MachineCannot
+from think.kernels import choose
+
+
+def test_auto_is_settled_and_recorded() -> None:
+    machine = resolve(RuntimeSettings())
+    assert machine.device in ("cpu", "cuda", "mps")
+    assert machine.threads == available_cores() >= 1
+    assert set(machine.kernels_became) == set(choose.operators())
+    assert "auto" not in machine.kernels_became.values()
+    assert machine.asked == {"device": "auto", "threads": "auto", "compile": None, "kernels": "auto"}
+    json.dumps(machine.as_json())
+
+
+def test_threads_are_those_that_were_asked_for() -> None:
+    before = torch.get_num_threads()
+    try:
+        prepare(resolve(RuntimeSettings(device="cpu", threads=1)))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("device", ["abacus", "meta", "cpu:x"])
+def test_what_is_no_device(device: str) -> None:
+    with pytest.raises(BadSettings, match=device):
+        resolve(RuntimeSettings(device=device))
+
+
+def test_an_absent_device_is_never_replaced() -> None:
+    with pytest.raises(MachineCannot) as caught:
+        resolve(RuntimeSettings(device="cuda:63"))
+    assert caught.value.exit == 5
+    assert "runtime.device=cpu" in str(caught.value)
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(MachineCannot, match="compiler"):
+        resolve(RuntimeSettings(device="cpu", compile="default"))
+
+
+def test_without_a_mode_nothing_is_compiled() -> None:
+    assert compiled(len, None) is len
+
+
+@pytest.mark.parametrize("name", ["reference", "chunked"])
+def test_kernels_by_name(name: str) -> None:
+    assert set(resolve(RuntimeSettings(device="cpu", kernels=name)).kernels_became.values()) == {name}
+
+
+def test_unknown_kernels_are_refused_with_what_there_is() -> None:
+    with pytest.raises(BadSettings, match="reference"):
+        resolve(RuntimeSettings(device="cpu", kernels="guessed"))
