@@ -122,11 +122,21 @@ class Console:
 
         return input(prompt)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
-        """Print rows: drawn and fitted on a terminal, else plain columns that are never cut."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        *,
+        title: str | None = None,
+        styles: Mapping[str, str] | None = None,
+    ) -> None:
+        """Print rows: drawn and fitted on a terminal, else plain columns that are never cut.
+
+        styles: rich style of cells with exactly this text, used where there is colour.
+        """
         cells = [[harmless(_cell(value)) for value in row] for row in rows]
         if self.is_terminal(sys.stdout):
-            self._draw_table(columns, cells, title)
+            self._draw_table(columns, cells, title, styles or {})
             return
         if title:
             self.out(title)
@@ -136,7 +146,9 @@ class Console:
         for line in [list(columns), *cells]:
             self.out("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
-    def _draw_table(self, columns: Sequence[str], cells: list[list[str]], title: str | None) -> None:
+    def _draw_table(
+        self, columns: Sequence[str], cells: list[list[str]], title: str | None, styles: Mapping[str, str]
+    ) -> None:
         from rich import box
         from rich.console import Console as Rich
         from rich.table import Table
@@ -146,7 +158,7 @@ class Console:
         for column in columns:
             table.add_column(column)
         for line in cells:
-            table.add_row(*(Text(cell) for cell in line))
+            table.add_row(*(Text(cell, styles.get(cell, "")) for cell in line))
         Rich(file=sys.stdout, no_color=not self.colours(sys.stdout), highlight=False).print(table)
 
     # ---- stderr ---------------------------------------------------------------------------------------------------

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from think.core.gates.verify import Checked
 
 JUDGE = "judge"
+STYLES = {
+    "PASS": "green",
+    "WARN": "yellow",
+    "FAIL": "bold red",
+    "NO_EVIDENCE": "magenta",
+    "BLOCKED": "magenta",
+    "WAIVED": "cyan",
+    "WRONG": "bold red",
+    "GONE": "magenta",
+}
 
 
 class GateGroup(TyperGroup):
@@ -248,10 +258,10 @@ def _as_json(record: "Stored", explain: bool) -> dict[str, Any]:
 
 def _show(records: "Sequence[Stored]", explain: bool) -> None:
     rows = [
-        [record.gate, record.verdict.status.value, record.verdict.line(), record.verdict.remedy or "-"]
+        [record.gate, record.verdict.status.value, record.verdict.line(), record.verdict.remedy or ""]
         for record in records
     ]
-    console.table(["gate", "verdict", "evidence", "remedy"], rows)
+    console.table(["gate", "verdict", "evidence", "remedy"], rows, styles=STYLES)
     if explain:
         for record in records:
             _explain(record)
@@ -306,4 +316,4 @@ def _show_checked(checked: "Sequence[Checked]", root: Path) -> None:
     rows = [
         [f"{each.file}:{each.line}", each.gate, each.verdict, each.outcome.value, each.why or "-"] for each in checked
     ]
-    console.table(["stored at", "gate", "verdict", "checked", "why"], rows)
+    console.table(["stored at", "gate", "verdict", "checked", "why"], rows, styles=STYLES)

@@ -166,6 +166,10 @@ def test_figures_that_the_telemetry_does_not_say_are_found(world: World) -> None
     forged = {**stored.evidence, "values": {**stored.evidence["values"], "steps_done": 5000}}
     wrong = training_progress.recheck(replace(stored, evidence=forged), world.run).wrong
     assert any("steps_done" in what for what in wrong)
+    better = [nats / 2 for nats in stored.evidence["values"]["model_blocks"]]
+    forged = {**stored.evidence, "values": {**stored.evidence["values"], "model_blocks": better}}
+    wrong = training_progress.recheck(replace(stored, evidence=forged), world.run).wrong
+    assert any("the run recorded" in what for what in wrong)
 
 
 @pytest.mark.parametrize("name", ["model", "tokenizer", "data", "stage1", "pack"])

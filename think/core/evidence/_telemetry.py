@@ -12,6 +12,7 @@ from think.core.telemetry.records import Record, decode
 from think.core.telemetry.tail import History
 from think.core.telemetry.writer import segments
 
+HELD_OUT = "validation"
 UNFINISHED = "unfinished"
 "State of a run whose last process has not said how it ended: it runs, or it was killed."
 
@@ -74,7 +75,9 @@ def course(content: bytes) -> Course:
 
 def _course(records: list[Record]) -> Course:
     starts = [record for record in records if record.kind == "run_start"]
-    evaluations = [(record, _held_out(record)) for record in records if record.kind == "eval"]
+    evaluations = [
+        (record, _held_out(record)) for record in records if record.kind == "eval" and record.text("split") == HELD_OUT
+    ]
     held_out = [(record, point) for record, point in evaluations if point is not None]
     norms = [
         (record.step, record.number("gradient_norm"))

@@ -151,22 +151,32 @@ def _measure(subject: Subject, run: RunFolder, seen: Course) -> tuple[_Blocks, s
     rows = settings.stage1.evaluation.rows
     length = max(LEAST_LENGTH, min(settings.stage1.longest, min(split.tokens, TOKENS) // (rows * BLOCKS)))
     score = evaluate(model, split, rows, length, tokens=TOKENS)
-    _reproduces(score, seen, path)
+    problem = _another_loss(score.loss, score.tokens, seen)
+    if problem:
+        raise BadData(problem, where=str(path))
     unigram = fit(packed.split("train"), max(packed.tokenizer.size, len(CONTROL)))
     blocks = _Blocks(score, unigram.blocks(split, rows, length, len(score.blocks)), unigram.fitted_on)
     return blocks, str(verify(path)["sha256"]), f"{path.parent.name}/{path.name}"
 
 
-def _reproduces(score: Score, seen: Course, path: Path) -> None:
-    """Whether these weights are the ones that the run evaluated at its end, where both read the same tokens."""
+def _another_loss(loss: float, tokens: int, seen: Course) -> str | None:
+    """Why this loss is not that of the run's end: the run recorded another one on as many tokens. None: it fits."""
     whole = seen.whole
-    if whole is None or whole.step != seen.steps_done or whole.tokens != score.tokens:
-        return
-    if math.isfinite(whole.loss) and abs(score.loss - whole.loss) > REPRODUCES * abs(whole.loss):
-        raise BadData(
-            f"this checkpoint gives {score.loss:.4f} nats on the held-out tokens, the run recorded {whole.loss:.4f}",
-            where=str(path),
-        )
+    if whole is None or whole.step != seen.steps_done or whole.tokens != tokens:
+        return None
+    if math.isfinite(whole.loss) and not abs(loss - whole.loss) <= REPRODUCES * abs(whole.loss):
+        return f"this checkpoint gives {loss:.4f} nats on the held-out tokens, the run recorded {whole.loss:.4f}"
+    return None
+
+
+def _blocks_again(held: TrainingProgress, seen: Course) -> list[str]:
+    """Whether the blocks of held-out losses together give the loss that the run itself recorded."""
+    tokens = sum(held.block_tokens)
+    if not tokens or len(held.block_tokens) != len(held.model_blocks):
+        return []
+    total = sum(nats * count for nats, count in zip(held.model_blocks, held.block_tokens, strict=True))
+    problem = _another_loss(total / tokens, tokens, seen)
+    return [problem] if problem else []
 
 
 def recheck(stored: Stored, run: RunFolder | None) -> Recheck:
@@ -175,8 +185,8 @@ def recheck(stored: Stored, run: RunFolder | None) -> Recheck:
         return Recheck(gone=("the run folder",))
     wrong, gone = [], []
     try:
-        figures = _figures(course(read(run.path, stored.source.spans)))
-        held = stored.evidence["values"]
+        seen = course(read(run.path, stored.source.spans))
+        figures, held = _figures(seen), stored.evidence["values"]
         again = TrainingProgress(
             **figures,
             model_blocks=(),
@@ -185,6 +195,7 @@ def recheck(stored: Stored, run: RunFolder | None) -> Recheck:
             unigram_fitted_on=0,
         ).as_json()
         wrong += [f"{name} is not what the telemetry says" for name in figures if again[name] != held.get(name)]
+        wrong += _blocks_again(TrainingProgress.model_validate(held), seen)
     except FileNotFoundError as error:
         gone.append(f"telemetry: {Path(error.filename).name}")
     except ValueError as error:
