@@ -97,6 +97,16 @@ def test_writing_leaves_the_state_after_the_last_token_given(hybrid: Thinking) -
     assert first + more == list(_opened(hybrid, [BOS, 12]).write(Limits(tokens=10, temperature=0.0)))
 
 
+def test_the_state_does_not_grow_with_the_text(hybrid: Thinking) -> None:
+    def sizes(opened: Opened) -> dict[str, torch.Size]:
+        return {name: tensor.shape for name, tensor in opened.state.tensors().items()}
+
+    opened = _opened(hybrid, [BOS])
+    before = sizes(opened)
+    list(opened.write(Limits(tokens=40, temperature=0.0)))
+    assert sizes(opened) == before
+
+
 def test_equal_seeds_give_equal_tokens(hybrid: Thinking) -> None:
     def draw(seed: int) -> list[int]:
         torch.rand(seed + 1)  # the global generator plays no part
@@ -192,17 +202,17 @@ def test_temperature_and_top_p_shape_the_draws() -> None:
     scores = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     draws = seeding.generator(0, "shape")
 
-    def shares(limits: Limits, count: int = 4000) -> list[float]:
+    def shares(limits: Limits, count: int = 1200) -> list[float]:
         taken = [choose(scores, limits, NOTHING, draws) for _ in range(count)]
         return [taken.count(token) / count for token in range(4)]
 
-    assert shares(Limits(1, 1.0, 1.0)) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.04)
-    assert shares(Limits(1, 1.0, 0.79)) == pytest.approx([0.625, 0.375, 0, 0], abs=0.04)
-    assert shares(Limits(1, 1.0, 0.81)) == pytest.approx([0.526, 0.316, 0.158, 0], abs=0.04)
+    assert shares(Limits(1, 1.0, 1.0)) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.06)
+    assert shares(Limits(1, 1.0, 0.79)) == pytest.approx([0.625, 0.375, 0, 0], abs=0.06)
+    assert shares(Limits(1, 1.0, 0.81)) == pytest.approx([0.526, 0.316, 0.158, 0], abs=0.06)
     assert shares(Limits(1, 1.0, 1e-9), 50) == [1, 0, 0, 0]
     assert shares(Limits(1, 1e-300, 1.0), 50) == [1, 0, 0, 0]
     hot = shares(Limits(1, 1e6, 1.0))
-    assert hot == pytest.approx([0.25] * 4, abs=0.04)
+    assert hot == pytest.approx([0.25] * 4, abs=0.06)
 
 
 @pytest.mark.parametrize(

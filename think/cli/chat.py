@@ -1,6 +1,7 @@
 """`think chat`: talk with a trained model; what was said stays in its state.
 
 A dialogue is one document of the form that packed chat data have: bos, then role, text and end of turn for each turn.
+A model that was trained without such data does not know the control tokens, and answers with noise.
 """
 
 import sys
@@ -31,10 +32,13 @@ def chat(
     top_p: TopP = None,
     seed: DrawSeed = None,
 ) -> None:
-    """Talk with a trained model; Ctrl-C ends its turn, Ctrl-D leaves"""
+    """Talk with a trained model; Ctrl-C ends its turn, Ctrl-D leaves
+
+    The model must have been trained on conversations; without them `think generate` shows what it can do.
+    """
     limits = limits_of(tokens, temperature, top_p)
     thinker = assemble(run, model)
-    talk = Talk(thinker, system, limits, thinker.generator(chosen_seed(seed)))
+    talk = Talk(thinker, system, limits, thinker.generator(chosen_seed(seed, limits)))
     while (said := next_line()) is not None:
         if said.strip():
             talk.answer(said)

@@ -52,7 +52,7 @@ def generate(
     limits = limits_of(tokens, temperature, top_p)
     text = read_prompt() if prompt == "-" else prompt
     thinker = assemble(run, model)
-    seed = chosen_seed(seed)
+    seed = chosen_seed(seed, limits)
     opened = thinker.open()
     opened.read([BOS, *thinker.tokenizer.encode(text)])
     begun = opened.tokens
@@ -120,14 +120,14 @@ def limits_of(tokens: int | None, temperature: float | None, top_p: float | None
     )
 
 
-def chosen_seed(seed: int | None) -> int:
+def chosen_seed(seed: int | None, limits: "Limits") -> int:
     """The seed that was given, else a new one, said on stderr so that the text can be had again."""
     from secrets import randbelow
 
-    if seed is None:
+    if seed is None and limits.temperature > 0:
         seed = randbelow(LARGEST_SEED)
         console.note(f"seed {seed}")
-    return seed
+    return seed or 0
 
 
 def read_prompt() -> str:
