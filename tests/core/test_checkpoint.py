@@ -178,6 +178,22 @@ class TestFinding:
         with pytest.raises(BadData, match="no checkpoint is whole"):
             checkpoints.find()
 
+    def test_a_save_while_somebody_looks_is_no_damage(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The writer replaces the only checkpoint between our looking at the folder and our reading it."""
+        checkpoints = save(tmp_path, 1, keep=1)
+        real, once = checkpoint.verify, [True]
+
+        def verify_late(path: Path) -> object:
+            if once:
+                once.clear()
+                save(tmp_path, 2, keep=1)
+            return real(path)
+
+        monkeypatch.setattr(checkpoint, "verify", verify_late)
+        found = checkpoints.find()
+        assert found is not None
+        assert (found.step, found.passed_over) == (2, ())
+
     def test_an_unknown_format_says_so(self, tmp_path: Path) -> None:
         save(tmp_path, 1)
         manifest = tmp_path / "step-00000001" / "manifest.json"
