@@ -22,6 +22,7 @@ from think.core.errors import Exit, InputOutput, Interrupted, MachineCannot, Mis
 
 COMMANDS: dict[str, Entry] = {
     "train": Entry("think.cli.train:app", "Train a preset, one stage after the other", "Training"),
+    "bench": Entry("think.cli.bench:app", "Time kernels and training steps on this machine", "Machine"),
     "doctor": Entry(
         "think.cli.doctor:doctor",
         "Look at the machine: Python, torch, memory, disk, devices, kernels, terminal",

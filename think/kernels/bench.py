@@ -6,7 +6,8 @@ Forward runs without gradients; forward + backward asks for the gradient of ever
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -47,20 +48,26 @@ class Timing:
     "how many times faster than the reference, forward and backward"
 
 
-def measure(operator: str, case: Case, *, rounds: int = FEWEST_ROUNDS, resets: bool = False) -> list[Timing]:
-    """Time all implementations of an operator on one size. Raises ValueError for fewer than FEWEST_ROUNDS rounds."""
+def measure(
+    operator: str, case: Case, *, rounds: int = FEWEST_ROUNDS, resets: bool = False, threads: int | None = None
+) -> list[Timing]:
+    """Time all implementations of an operator on one size, on `threads` threads (default: as torch is set).
+
+    resets: about one token in a hundred begins a document. Raises ValueError for fewer than FEWEST_ROUNDS rounds.
+    """
     if rounds < FEWEST_ROUNDS:
         raise ValueError(f"{rounds} rounds are too few for a median, expected at least {FEWEST_ROUNDS}")
     names = choose.implementations(operator)
     given = _inputs(operator, case, resets)
     forward: dict[str, list[float]] = {name: [] for name in names}
     both: dict[str, list[float]] = {name: [] for name in names}
-    for attempt in range(rounds + 1):
-        for name in names:
-            taken = _forward(operator, name, given), _both(operator, name, given)
-            if attempt:  # the first round warms up caches and allocators
-                forward[name].append(taken[0])
-                both[name].append(taken[1])
+    with _threads(threads) as used:
+        for attempt in range(rounds + 1):
+            for name in names:
+                taken = _forward(operator, name, given), _both(operator, name, given)
+                if attempt:  # the first round warms up caches and allocators
+                    forward[name].append(taken[0])
+                    both[name].append(taken[1])
     base = statistics.median(both["reference"])
     return [
         Timing(
@@ -68,7 +75,7 @@ def measure(operator: str, case: Case, *, rounds: int = FEWEST_ROUNDS, resets: b
             name,
             case.name + (", resets" if resets else ""),
             rounds,
-            torch.get_num_threads(),
+            used,
             statistics.median(forward[name]),
             min(forward[name]),
             max(forward[name]),
@@ -79,6 +86,17 @@ def measure(operator: str, case: Case, *, rounds: int = FEWEST_ROUNDS, resets: b
         )
         for name in names
     ]
+
+
+@contextmanager
+def _threads(wanted: int | None) -> Iterator[int]:
+    before = torch.get_num_threads()
+    if wanted is not None:
+        torch.set_num_threads(wanted)
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
 
 
 def _inputs(operator: str, case: Case, resets: bool) -> Inputs:

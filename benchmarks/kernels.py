@@ -1,0 +1,37 @@
+"""Forward and forward + backward of every kernel implementation; the figures of `think bench kernels`, kept in a file.
+
+python benchmarks/kernels.py [--rounds 9] [--threads 2]
+"""
+
+import argparse
+from dataclasses import asdict
+
+import _report
+import torch
+
+from think.kernels import choose
+from think.kernels.bench import FEWEST_ROUNDS, SIZES, measure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=FEWEST_ROUNDS)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    asked = parser.parse_args()
+    figures = []
+    for operator in choose.operators():
+        for size in SIZES:
+            for resets in (False, True):
+                for row in measure(operator, size, rounds=asked.rounds, resets=resets, threads=asked.threads):
+                    print(
+                        f"{row.operator:12s} {row.case:26s} {row.implementation:10s} "
+                        f"forward {row.forward:8.2f} ms [{row.forward_least:.2f}-{row.forward_most:.2f}]  "
+                        f"forward + backward {row.both:8.2f} ms [{row.both_least:.2f}-{row.both_most:.2f}]  "
+                        f"{row.speed_up:5.1f} x reference"
+                    )
+                    figures.append(asdict(row))
+    print("written:", _report.write("kernels", figures).name)
+
+
+if __name__ == "__main__":
+    main()
