@@ -106,7 +106,9 @@ def main() -> None:
                 f"[{low * 1e3:.1f}-{high * 1e3:.1f}]  {asked.rows * length / median:7.0f} tokens/s"
             )
         ratio = statistics.median(ratios)
-        print(f"T={length:5d}  speed ratio {ratio:.3f} [{min(ratios):.3f}-{max(ratios):.3f}] n={len(ratios)} goal {goal}")
+        print(
+            f"T={length:5d}  speed ratio {ratio:.3f} [{min(ratios):.3f}-{max(ratios):.3f}] n={len(ratios)} goal {goal}"
+        )
         figures.append(
             {"length": length, "rows": asked.rows, "threads": asked.threads, "ratio": ratio, "goal": goal, "seconds": seconds,
              "parameters": {name: size(model) for name, (model, _) in contestants.items()}}

@@ -31,7 +31,7 @@ def measured_retention(made, branch):
         for linear in (part.key, part.value):
             linear.weight.zero_()
     else:
-        part.step.weight.zero_()
+        part.step_weight.zero_()
         part.project.weight.zero_()
     _, after = part(torch.zeros(1, 1, 16), before, None)
     return after[f"{branch}.matrix"][0].double()
@@ -94,7 +94,10 @@ def test_state_norm_acts_at_its_period_whatever_the_resets():
     state = made.initial_state(1)
     for index in range(40):
         logits, after = made.step(tokens(1, 40)[:, index], state)
-        scaled = State(state.position, tuple({**l, **{n: 3 * t for n, t in l.items() if n.endswith("matrix")}} for l in state.layers))
+        scaled = State(
+            state.position,
+            tuple({**l, **{n: 3 * t for n, t in l.items() if n.endswith("matrix")}} for l in state.layers),
+        )
         with_scaled, _ = made.step(tokens(1, 40)[:, index], scaled)
         ignores_scale = torch.allclose(logits, with_scaled, rtol=1e-3, atol=1e-3)
         assert ignores_scale == (index > 0 and index % 16 == 0), index

@@ -3,7 +3,7 @@
 B batch  T time  D width  E inner width
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -59,7 +59,7 @@ class ChannelMix(nn.Module):
     """sigmoid(R x_r) * V relu(K x_k)^2, where x_* mixes each token with its predecessor.    [Peng et al. 2024, eq. 23-26]"""
 
     COMPONENT: Component = "ffn"
-    ROLES: dict[str, Role] = {"mix_key": "vector", "mix_receptance": "vector"}
+    ROLES: ClassVar[dict[str, Role]] = {"mix_key": "vector", "mix_receptance": "vector"}
 
     def __init__(self, settings: ChannelMixSettings, width: int, output_scale: float):
         super().__init__()

@@ -13,7 +13,7 @@ B batch  T time  D width  E inner width of the arbiter
 """
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -109,7 +109,7 @@ def logit(share: float) -> float:
 
 
 class Weighted(Fusion):
-    ROLES: dict[str, Role] = {"balance": "decay"}
+    ROLES: ClassVar[dict[str, Role]] = {"balance": "decay"}
 
     def __init__(self, settings: WeightedSettings, width: int):
         super().__init__()
@@ -139,7 +139,7 @@ class Concat(Fusion):
 
 
 class Gated(Fusion):
-    ROLES: dict[str, Role] = {"weight": "decay", "bias": "decay"}
+    ROLES: ClassVar[dict[str, Role]] = {"weight": "decay", "bias": "decay"}
 
     def __init__(self, settings: GatedSettings, width: int):
         super().__init__()
@@ -156,7 +156,7 @@ class Gated(Fusion):
 
 
 class HybridNorm(Fusion):
-    ROLES: dict[str, Role] = {"rwkv_gain": "vector", "mamba_gain": "vector"}
+    ROLES: ClassVar[dict[str, Role]] = {"rwkv_gain": "vector", "mamba_gain": "vector"}
 
     def __init__(self, settings: HybridNormSettings, width: int):
         super().__init__()
@@ -170,7 +170,7 @@ class HybridNorm(Fusion):
 class Arbiter(Fusion):
     """h_t = (1 - z_t) h_{t-1} + z_t g(c_t), with g(c) = c + 1/2 above zero and sigmoid(c) below: always positive."""
 
-    ROLES: dict[str, Role] = {"weigh": "decay"}
+    ROLES: ClassVar[dict[str, Role]] = {"weigh": "decay"}
 
     def __init__(self, settings: ArbiterSettings, width: int):
         super().__init__()

@@ -32,8 +32,10 @@ class RetentionSettings(Settings):
 def retentions(settings: RetentionSettings, count: int) -> Float[Tensor, "count"]:
     """`count` retentions in float64, evenly spaced in ln(1 - retention)."""
     ends = math.log1p(-settings.fastest), math.log1p(-settings.slowest)
-    return -torch.expm1(torch.linspace(*ends, count, dtype=torch.float64)) if count > 1 else torch.tensor(
-        [settings.slowest], dtype=torch.float64
+    return (
+        -torch.expm1(torch.linspace(*ends, count, dtype=torch.float64))
+        if count > 1
+        else torch.tensor([settings.slowest], dtype=torch.float64)
     )
 
 
@@ -42,9 +44,7 @@ def rwkv_decay(settings: RetentionSettings, count: int) -> Float[Tensor, "count"
     return torch.log(-torch.log(retentions(settings, count))).float()
 
 
-def mamba_decay(
-    settings: RetentionSettings, step: Float[Tensor, "count"]
-) -> Float[Tensor, "count"]:
+def mamba_decay(settings: RetentionSettings, step: Float[Tensor, "count"]) -> Float[Tensor, "count"]:
     """A_log with exp(-exp(A_log) * step) = retention, for the time steps that a zero dt projection gives."""
     return torch.log(-torch.log(retentions(settings, len(step))) / step.double()).float()
 

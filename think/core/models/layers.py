@@ -4,6 +4,7 @@ B batch  T time  D width  R rank
 """
 
 import math
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,7 +20,7 @@ EPSILON = 1e-6
 class RMSNorm(nn.Module):
     """x / root-mean-square(x), with a gain for each channel.    [Zhang & Sennrich 2019, eq. 4]"""
 
-    ROLES: dict[str, Role] = {"weight": "vector"}
+    ROLES: ClassVar[dict[str, Role]] = {"weight": "vector"}
 
     def __init__(self, width: int):
         super().__init__()
@@ -47,7 +48,7 @@ def shift(
 class LowRank(nn.Module):
     """x -> tanh(x A) B, nothing at first because B starts at zero.    [Peng et al. 2024 (Eagle and Finch), eq. 14-15]"""
 
-    ROLES: dict[str, Role] = {"down": "decay", "up": "decay"}
+    ROLES: ClassVar[dict[str, Role]] = {"down": "decay", "up": "decay"}
 
     def __init__(self, inputs: int, rank: int, outputs: int):
         super().__init__()

@@ -7,6 +7,8 @@ StateNorm  every `period` tokens the state of each head is scaled, group by grou
            cut, and whoever looks at a state sees it as the recurrence left it.
 """
 
+from typing import ClassVar
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -43,7 +45,7 @@ class MemorySettings(Settings):
 class Memory(nn.Module):
     """Start state and StateNorm of one recurrence with `heads` matrices of `rows` x `columns`."""
 
-    ROLES: dict[str, Role] = {"h0": "state", "gain": "state"}
+    ROLES: ClassVar[dict[str, Role]] = {"h0": "state", "gain": "state"}
 
     def __init__(self, settings: MemorySettings, heads: int, rows: int, columns: int):
         super().__init__()

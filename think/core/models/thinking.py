@@ -8,7 +8,7 @@ B batch  T time  D width  V vocabulary
 
 import math
 from functools import reduce
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -115,7 +115,7 @@ class Settings(Base):
 class Scale(nn.Module):
     """A trained gain for each channel of a residual branch."""
 
-    ROLES: dict[str, Role] = {"weight": "vector"}
+    ROLES: ClassVar[dict[str, Role]] = {"weight": "vector"}
 
     def __init__(self, width: int, start: float):
         super().__init__()
@@ -164,12 +164,12 @@ class Block(nn.Module):
 
 class Embedding(nn.Embedding):
     COMPONENT: Component = "embedding"
-    ROLES: dict[str, Role] = {"weight": "embedding"}
+    ROLES: ClassVar[dict[str, Role]] = {"weight": "embedding"}
 
 
 class Head(nn.Linear):
     COMPONENT: Component = "embedding"
-    ROLES: dict[str, Role] = {"weight": "embedding"}
+    ROLES: ClassVar[dict[str, Role]] = {"weight": "embedding"}
 
 
 class Thinking(nn.Module):

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from think.core.errors import BadData, MachineCannot
+from think.core.training.muon import Muon
 from think.presets.base import Settings, knob
 
 Role = Literal["matrix", "embedding", "vector", "state", "decay"]
@@ -209,7 +210,7 @@ def build_optimizer(
         )
     orthogonal = [group for group in groups if group.rule == "muon"]
     if isinstance(settings, MuonSettings) and orthogonal:
-        rules["muon"] = torch.optim.Muon(
+        rules["muon"] = Muon(
             [_options(group, parameters) for group in orthogonal],
             momentum=settings.momentum,
             nesterov=settings.nesterov,

@@ -126,9 +126,7 @@ class Attention(nn.Module):
             "attention.length": length[:, -1],
         }
 
-    def lengths(
-        self, before: Int[Tensor, "B"], time: int, reset: Bool[Tensor, "B T"] | None
-    ) -> Int[Tensor, "B T"]:
+    def lengths(self, before: Int[Tensor, "B"], time: int, reset: Bool[Tensor, "B T"] | None) -> Int[Tensor, "B T"]:
         """Tokens of the document up to each one. Raises BadData when full attention would have to forget some."""
         steps = torch.arange(1, time + 1, device=before.device)
         run = before.unsqueeze(1) + steps

@@ -6,7 +6,7 @@ S_t = exp(dt_t A) S_{t-1} + dt_t x_t B_t^T,   y_t = S_t C_t + D x_t,   out = W R
 B batch  T time  D width  E inner width  H heads  P head width  N state width  (one group of B and C for all heads)
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from einops import rearrange
@@ -57,9 +57,10 @@ class Mamba2(nn.Module):
     """In-projection, causal convolution, state-space recurrence, gated norm, out-projection."""
 
     COMPONENT: Component = "mamba"
-    ROLES: dict[str, Role] = {
+    ROLES: ClassVar[dict[str, Role]] = {
         "conv_weight": "vector",
         "conv_bias": "vector",
+        "step_weight": "decay",
         "step_bias": "decay",
         "decay_log": "decay",
         "skip": "vector",
@@ -76,7 +77,7 @@ class Mamba2(nn.Module):
         self.heads, self.window = self.inner // settings.head_width, settings.window
         convolved = self.inner + 2 * self.state
         self.project = linear(width, self.inner + convolved)
-        self.step = linear(width, self.heads)
+        self.step_weight = nn.Parameter(torch.empty(self.heads, width).normal_(std=width**-0.5))
         bound = settings.window**-0.5
         self.conv_weight = nn.Parameter(torch.empty(convolved, settings.window).uniform_(-bound, bound))
         self.conv_bias = nn.Parameter(torch.zeros(convolved))
@@ -113,7 +114,7 @@ class Mamba2(nn.Module):
         )
         values, write, read = convolved.split([self.inner, self.state, self.state], dim=-1)
         # time steps set the decay: bfloat16 would blur retentions near 1
-        step = functional.softplus(self.step(x).float() + self.step_bias)
+        step = functional.softplus(functional.linear(x, self.step_weight.to(x.dtype)).float() + self.step_bias)
         out, matrix = ssd(
             rearrange(values, "B T (H P) -> B T H P", H=self.heads),
             step,

@@ -7,7 +7,7 @@ B batch  T time  D width  H heads  K head width (keys and values alike)
 """
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from einops import rearrange
@@ -58,7 +58,7 @@ class Rwkv6(nn.Module):
     """The time mix with its projections, token shift and trained start state."""
 
     COMPONENT: Component = "rwkv"
-    ROLES: dict[str, Role] = {
+    ROLES: ClassVar[dict[str, Role]] = {
         "mix_all": "vector",
         "mix": "vector",
         "mix_down": "decay",
@@ -99,9 +99,7 @@ class Rwkv6(nn.Module):
     def normalise(self, state: LayerState) -> LayerState:
         return {**state, "rwkv.matrix": self.memory.normalise(state["rwkv.matrix"])}
 
-    def mixed(
-        self, x: Float[Tensor, "B T D"], before: Float[Tensor, "B T D"]
-    ) -> Float[Tensor, "5 B T D"]:
+    def mixed(self, x: Float[Tensor, "B T D"], before: Float[Tensor, "B T D"]) -> Float[Tensor, "5 B T D"]:
         """Each stream's own blend of a token and its predecessor, with a data-dependent share."""
         batch, time, width = x.shape
         difference = before - x
@@ -113,7 +111,9 @@ class Rwkv6(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T D"], LayerState]:
-        to_decay, to_receptance, to_key, to_value, to_gate = self.mixed(x, shift(x, state["rwkv.shift"], reset)).unbind()
+        to_decay, to_receptance, to_key, to_value, to_gate = self.mixed(
+            x, shift(x, state["rwkv.shift"], reset)
+        ).unbind()
         heads = "B T (H K) -> B T H K"
         receptance = rearrange(self.receptance(to_receptance), heads, H=self.heads)
         key = rearrange(self.key(to_key), heads, H=self.heads)
