@@ -15,7 +15,7 @@ from torch import Tensor
 
 from think.core import durable
 from think.core.errors import BadData, InputOutput, Missing
-from think.core.training import checkpoint
+from think.core.training import checkpoint, sealed
 from think.core.training.checkpoint import Checkpoints, verify
 
 
@@ -117,7 +117,7 @@ class TestSaving:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         checkpoints = save(tmp_path, 1)
-        monkeypatch.setattr(checkpoint, "_same_bits", lambda one, other: False)
+        monkeypatch.setattr(sealed, "_same_bits", lambda one, other: False)
         with pytest.raises(InputOutput, match="does not read back as written"):
             checkpoints.save(2, groups(2), facts(2))
         assert sorted(os.listdir(tmp_path)) == ["latest", "step-00000001"]
@@ -233,7 +233,7 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, before: Callable[[int], None], 
 
     for name in CALLS:
         monkeypatch.setattr(os, name, counted(getattr(os, name)))
-    monkeypatch.setattr(checkpoint, "save_file", counted(checkpoint.save_file))
+    monkeypatch.setattr(sealed, "save_file", counted(sealed.save_file))
 
 
 def calls_of_a_save(tmp_path: Path, step: int) -> int:
@@ -315,7 +315,7 @@ def test_a_full_disk_under_the_tensor_writer_is_reported_as_such(
     def full(*arguments: object) -> None:
         raise checkpoint.SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(sealed, "save_file", full)
     with pytest.raises(InputOutput, match="No space left"):
         checkpoints.save(2, groups(2), facts(2))
     monkeypatch.undo()

@@ -16,39 +16,27 @@ Readers change nothing. One writer at a time: hold the run's lock while saving.
 """
 
 import contextlib
-import errno
 import hashlib
-import json
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors import SafetensorError
 
-from think.core.durable import replace_file, sha256_of, sync, write_synced
+from think.core.durable import replace_file, sha256_of, sync
 from think.core.errors import BadData, InputOutput, Missing
+from think.core.training import sealed
+from think.core.training.sealed import MANIFEST, Groups, Loaded, canonical, load, read_canonical, verify
 
-FORMAT = 1
+__all__ = ["Checkpoints", "Found", "Groups", "Loaded", "load", "verify"]
 
 _STEP = re.compile(r"step-(\d{8,})")
-_GROUP = re.compile(r"[a-z][a-z0-9_]*")
 _SAVING, _REPLACED, _DELETING = ".saving-", ".replaced-", ".deleting-"
-
-Groups = Mapping[str, Mapping[str, Tensor]]
-
-
-class Loaded(NamedTuple):
-    """What a checkpoint holds: tensors by group and name, and the facts that were saved with them."""
-
-    tensors: dict[str, dict[str, Tensor]]
-    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -77,8 +65,7 @@ class Checkpoints:
         tensors: by group and name, on any device, of any layout; none is changed.   facts: JSON, without NaN.
         Raises InputOutput when the disk is full, read-only or failing; earlier checkpoints are then as before.
         """
-        named = {f"{_checked(group)}.safetensors": _independent(members) for group, members in tensors.items()}
-        texts = {"facts.json": _canonical({"step": step, "facts": dict(facts)})}
+        prepared = sealed.prepare(step, tensors, facts)
         saving = self.folder / f"{_SAVING}{_name(step)}"
         try:
             if not self.folder.is_dir():
@@ -86,15 +73,7 @@ class Checkpoints:
                 sync(self.folder.parent)
             self.clean()
             saving.mkdir()
-            for name, members in named.items():
-                save_file(members, saving / name)
-                sync(saving / name)
-            for name, text in texts.items():
-                write_synced(saving / name, text)
-            manifest = _manifest(step, saving)
-            write_synced(saving / "manifest.json", manifest)
-            sync(saving)
-            _compare(saving, named, texts, manifest)
+            manifest = sealed.write(saving, prepared)
             path = self._publish(saving, self.folder / _name(step))
             self._point_at(path, manifest)
         except (OSError, SafetensorError) as error:
@@ -206,7 +185,7 @@ class Checkpoints:
 
     def _point_at(self, path: Path, manifest: bytes) -> None:
         digest = hashlib.sha256(manifest).hexdigest()
-        replace_file(self.folder / "latest", _canonical({"folder": path.name, "manifest_sha256": digest}))
+        replace_file(self.folder / "latest", canonical({"folder": path.name, "manifest_sha256": digest}))
 
     def _pointed_at(self) -> Path | None:
         """What `latest` names; None when nothing was ever saved. Raises BadData when it is damaged or names nothing."""
@@ -215,13 +194,13 @@ class Checkpoints:
             if self.all():
                 raise BadData("is not there", where=str(pointer))
             return None
-        data = _read_canonical(pointer)
+        data = read_canonical(pointer)
         name, digest = data.get("folder"), data.get("manifest_sha256")
         path = next((path for path in self.all() if path.name.removeprefix(_REPLACED) == name), None)
         if path is None:
             raise BadData(f"names {name}, which is not there", where=str(pointer))
         try:
-            same = sha256_of(path / "manifest.json") == digest
+            same = sha256_of(path / MANIFEST) == digest
         except OSError as error:
             raise BadData(
                 f"names {name}, whose manifest cannot be read: {error.strerror}", where=str(pointer)
@@ -240,126 +219,6 @@ class Checkpoints:
         with contextlib.suppress(OSError):
             for path in later + earlier[: max(len(earlier) - (self.keep - 1), 0)]:
                 self.remove(path)
-
-
-def verify(path: Path) -> dict[str, Any]:
-    """Check every file of a checkpoint against its manifest; returns the manifest. Raises BadData naming the file."""
-    manifest = _read_canonical(path / "manifest.json")
-    if manifest.get("format") != FORMAT:
-        raise BadData(
-            f"has format {manifest.get('format')!r}",
-            where=str(path / "manifest.json"),
-            expected=f"format {FORMAT}",
-            remedy="use the version of think that wrote it",
-        )
-    if manifest.get("sha256") != _seal(manifest):
-        raise _damaged(path / "manifest.json", "does not match its own sha256")
-    for name, listed in manifest["files"].items():
-        try:
-            size = (path / name).stat().st_size
-            damage = (
-                f"has {size} bytes instead of {listed['bytes']}"
-                if size != listed["bytes"]
-                else None
-                if sha256_of(path / name) == listed["sha256"]
-                else "does not match its sha256"
-            )
-        except OSError as error:
-            damage = f"cannot be read: {error.strerror}"
-        if damage:
-            raise _damaged(path / name, damage)
-    return manifest
-
-
-def load(path: Path, device: torch.device | str = "cpu") -> Loaded:
-    """Verify and read the checkpoint in a folder. Raises BadData when a file is damaged or missing."""
-    manifest = verify(path)
-    groups = [name.removesuffix(".safetensors") for name in manifest["files"] if name.endswith(".safetensors")]
-    try:
-        tensors = {group: load_file(path / f"{group}.safetensors", device=str(device)) for group in groups}
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, f"cannot be read: {error}") from error
-    return Loaded(tensors, _read_canonical(path / "facts.json")["facts"])
-
-
-def _independent(members: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, contiguous, each with storage of its own, bit for bit the same."""
-    held: set[int] = set()
-    independent = {}
-    for name, tensor in members.items():
-        plain = tensor.detach().to("cpu").contiguous()
-        storage = plain.untyped_storage()
-        if storage.data_ptr() in held or storage.nbytes() != plain.nbytes:
-            plain = plain.clone(memory_format=torch.contiguous_format)
-            storage = plain.untyped_storage()
-        if plain.numel():
-            held.add(storage.data_ptr())
-        independent[name] = plain
-    return independent
-
-
-def _manifest(step: int, folder: Path) -> bytes:
-    files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(folder.iterdir(), key=lambda path: path.name)
-    }
-    manifest = {"format": FORMAT, "step": step, "files": files}
-    return _canonical(manifest | {"sha256": _seal(manifest)})
-
-
-def _seal(manifest: Mapping[str, Any]) -> str:
-    """sha256 of a manifest without its own, so that damage to it is not mistaken for damage to the files it lists."""
-    return hashlib.sha256(_canonical({name: manifest[name] for name in manifest if name != "sha256"})).hexdigest()
-
-
-def _compare(
-    folder: Path, named: Mapping[str, Mapping[str, Tensor]], texts: Mapping[str, bytes], manifest: bytes
-) -> None:
-    """Read a save back and compare it with what was meant. Raises OSError(EIO) at the first difference."""
-    for name, text in {**texts, "manifest.json": manifest}.items():
-        if (folder / name).read_bytes() != text:
-            raise OSError(errno.EIO, f"{name} does not read back as written")
-    for name, members in named.items():
-        with safe_open(folder / name, framework="pt") as file:
-            same = set(file.keys()) == set(members) and all(
-                _same_bits(file.get_tensor(key), tensor) for key, tensor in members.items()
-            )
-        if not same:
-            raise OSError(errno.EIO, f"{name} does not read back as written")
-
-
-def _same_bits(one: Tensor, other: Tensor) -> bool:
-    """Equal as bytes: NaN equals NaN, and 0 does not equal -0."""
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
-    return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
-
-
-def _canonical(data: Mapping[str, Any]) -> bytes:
-    """The one spelling of a JSON object, so that any changed byte in a file can be seen."""
-    return json.dumps(data, allow_nan=False, indent=1, sort_keys=True).encode("ascii") + b"\n"
-
-
-def _read_canonical(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_bytes()
-        data = json.loads(text)
-    except OSError as error:
-        raise _damaged(path, f"cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, "is damaged") from error
-    if not isinstance(data, dict) or _canonical(data) != text:
-        raise _damaged(path, "is damaged")
-    return data
-
-
-def _damaged(path: Path, how: str) -> BadData:
-    return BadData(
-        how,
-        where=str(path),
-        expected="the file as it was saved",
-        remedy="resume from another checkpoint of the run, or restore the file from a copy",
-    )
 
 
 def _cannot_save(folder: Path, error: Exception) -> InputOutput:
@@ -386,12 +245,6 @@ def _entries(folder: Path) -> Iterator[Path]:
             remedy="change its permissions",
         ) from error
     yield from (path for path in found if path.is_dir())
-
-
-def _checked(group: str) -> str:
-    if not _GROUP.fullmatch(group):
-        raise ValueError(f"{group!r} cannot name a group of tensors")
-    return group
 
 
 def _name(step: int) -> str:
