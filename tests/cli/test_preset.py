@@ -122,6 +122,36 @@ def test_check_reports_every_mistake_with_its_line(capsys, tmp_path):
     assert (error["code"], len(error["problems"])) == ("bad_settings", 3)
 
 
+def only(monkeypatch, *keys: str) -> None:
+    """Let the sweep try these settings alone: all of them have a test of their own, in tests/core."""
+    from think.core import effects
+
+    choose = effects.concerning
+    monkeypatch.setattr(
+        effects, "concerning", lambda every, settings: [case for case in choose(every, settings) if case.key in keys]
+    )
+
+
+def test_check_effects_tries_the_settings_of_the_preset(capsys, monkeypatch):
+    only(monkeypatch, "model.layers", "gates.g3.tail", "model.feed_forward.inner", "stage1.optimizer.momentum")
+    data = asked(capsys, "check", "cpu_smoke", "--set", "stage1.optimizer.kind=adamw", "--effects")["data"]
+    assert {one["key"]: one["acts"] for one in data["effects"]} == {
+        "model.layers": True,
+        "model.feed_forward.inner": True,
+        "gates.g3.tail": True,
+    }
+    assert asked(capsys, "check", "cpu_smoke")["data"]["effects"] is None
+
+
+def test_check_effects_fails_for_a_setting_that_does_nothing(capsys, monkeypatch):
+    only(monkeypatch, "model.layers")
+    monkeypatch.setattr("think.core.effects.laboratory._graph", lambda settings: "always the same")
+    assert run(["preset", "check", "cpu_smoke", "--effects"]) == Exit.GATE_FAILED
+    said = capsys.readouterr().out
+    assert "0 of 1 settings act as they say" in said
+    assert "model.layers is said to act on graph; tried 4: graph did not change" in said
+
+
 def test_check_follows_the_twin(capsys, tmp_path):
     (tmp_path / "mine.toml").write_text('extends = "cpu_smoke"\ntwin = "cpu_smok"\n')
     error = asked(capsys, "check", str(tmp_path / "mine.toml"))["error"]

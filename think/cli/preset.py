@@ -7,8 +7,10 @@ import typer
 
 from think.cli.console import console
 from think.cli.options import Changes, Json, Preset
+from think.core.errors import Exit
 
 if TYPE_CHECKING:
+    from think.core.settings import RunSettings
     from think.presets.render import Explanation
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, explain, compare and check presets.")
@@ -105,7 +107,14 @@ def diff(left: NameOrFile, right: NameOrFile, json: Json = False) -> None:
 
 
 @app.command()
-def check(preset: NameOrFile, changes: Changes = None, json: Json = False) -> None:
+def check(
+    preset: NameOrFile,
+    changes: Changes = None,
+    effects: Annotated[
+        bool, typer.Option("--effects", help="Also try on tiny runs, for a minute, that each of its settings acts.")
+    ] = False,
+    json: Json = False,
+) -> Exit:
     """Check a preset and report every mistake; exit code 78 when there is one."""
     from think.core.settings import RunSettings
     from think.presets import catalog
@@ -114,9 +123,46 @@ def check(preset: NameOrFile, changes: Changes = None, json: Json = False) -> No
 
     resolved = decode(read(preset, changes or ()), RunSettings)
     catalog.check_twin(preset)
-    data = {"preset": preset, "leaves": len(resolved.history), "digests": resolved.digests}
-    sections = "\n".join(f"  {name:<10} {digest}" for name, digest in resolved.digests.items())
-    console.result("think.preset-check/1", data, f"{preset}: {len(resolved.history)} settings, no mistakes\n{sections}")
+    tried = _try_effects(resolved.settings) if effects else []
+    lying = [one for one in tried if not one["acts"]]
+    data = {
+        "preset": preset,
+        "leaves": len(resolved.history),
+        "digests": resolved.digests,
+        "effects": tried if effects else None,
+    }
+    lines = [f"{preset}: {len(resolved.history)} settings, no mistakes"]
+    lines += [f"  {name:<10} {digest}" for name, digest in resolved.digests.items()]
+    if effects:
+        lines.append(f"{len(tried) - len(lying)} of {len(tried)} settings act as they say, on tiny runs")
+        lines += [f"  {one['key']} is said to act on {one['acts_on']}; tried {one['why']}" for one in lying]
+    console.result("think.preset-check/1", data, "\n".join(lines), ok=not lying)
+    return Exit.GATE_FAILED if lying else Exit.DONE
+
+
+def _try_effects(settings: "RunSettings") -> list[dict[str, Any]]:
+    """What each setting of a run did when it was changed, on tiny runs with the same kinds, tables and sources."""
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from think.core import effects
+
+    with TemporaryDirectory(prefix="think-effects-") as folder:
+        chosen = effects.concerning(effects.cases(Path(folder)), settings)
+        laboratory = effects.Laboratory(Path(folder))
+        with console.progress(len(chosen), "trying every setting") as progress:
+            found = list(effects.sweep(laboratory, chosen, lambda case: progress.advance(1, case.key)))
+    return [
+        {
+            "key": one.case.key,
+            "acts_on": one.case.channel,
+            "kinds": one.case.kinds,
+            "acts": one.moved,
+            "tried": one.value,
+            "why": one.why or None,
+        }
+        for one in found
+    ]
 
 
 @app.command()
