@@ -40,6 +40,14 @@ from think.core.errors import BadData, BadSettings, InputOutput, Locked, Missing
 LINES = "".join(f"Line {number} of the corpus, it's {number * number}.\n" for number in range(60))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fast_disk() -> Iterator[None]:
+    """These tests write thousands of small packs; forcing each to the disk would be most of their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing may catch it."""
 
@@ -389,6 +397,28 @@ def test_two_packers_of_the_same_do_not_meet(tmp_path: Path) -> None:
 
     pack(wanted.sources, wanted, tokenizer, tmp_path / "out", meanwhile)
     assert met
+
+
+def test_a_source_that_changes_meanwhile_is_not_vouched_for(tmp_path: Path) -> None:
+    path = Path(write(tmp_path / "in", a=LINES)) / "a.txt"
+    wanted = data(str(path))
+    tokenizer = train(CharacterSettings(), texts(wanted.sources, wanted))
+    with pytest.raises(BadData, match="changed while"):
+        pack(
+            wanted.sources, wanted, tokenizer, tmp_path / "out", lambda share, note: path.write_text(LINES[5:]) and None
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_is_one_whole_and_other_half_done_work_is_swept(tmp_path: Path) -> None:
+    wanted = data(write(tmp_path / "in", a=LINES))
+    tokenizer = train(CharacterSettings(), texts(wanted.sources, wanted))
+    (tmp_path / ".out.packing-0123").mkdir()
+    shares: list[float] = []
+    pack(wanted.sources, wanted, tokenizer, tmp_path / "out", lambda share, note: shares.append(share))
+    assert abs(sum(shares) - 1) < 1e-9
+    assert min(shares) >= 0
+    assert not list(tmp_path.glob(".out.*"))
 
 
 def test_an_existing_pack_is_kept_or_replaced_only_by_force(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from glob import escape
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,12 +132,41 @@ def pack(
         for name in SPLITS:
             if name not in journal.finished and (name == "train" or settings.validation > 0):
                 _write_split(corpus, settings, tokenizer, journal, name, progress)
+        _require_unchanged(corpus, work)
         result = _manifest(corpus, settings, tokenizer, journal, plan)
         tokenizer.save(work)
         with writing(out):
             replace_file(work / manifests.FILE_NAME, result.to_bytes())
             _put_in_place(work, out)
+    _sweep(out)
     return result
+
+
+def _require_unchanged(corpus: Corpus, work: Path) -> None:
+    """The manifest vouches for the checksums of the sources, so they must still hold after the last read."""
+    for spec, source, before in zip(corpus.specs, corpus.settings, corpus.origins, strict=True):
+        for origin, now in zip(before, spec.origins(source), strict=False):
+            if origin != now:
+                shutil.rmtree(work, ignore_errors=True)  # its shards are of neither state of the source
+                raise BadData(
+                    "the source changed while it was packed",
+                    where=origin.name,
+                    expected="files that nobody writes to",
+                    remedy="run the same command again",
+                )
+
+
+def _sweep(out: Path) -> None:
+    """Remove half-done packs for the same folder that nobody is working on: their place is taken."""
+    for work in out.parent.glob(f".{escape(out.name)}.packing-*"):
+        descriptor = os.open(work, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(work, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
 
 
 def _plan(corpus: Corpus, settings: DataSettings, tokenizer: Tokenizer) -> str:
@@ -228,9 +258,13 @@ def _write_split(
     weight = settings.validation if name == "validation" else 1 - settings.validation
     note = f"{name}: {sum(share.tokens for share in place.given):,} tokens"
 
+    reported = 0.0
+
     def advance(size: int) -> None:
-        if corpus.size:
-            progress(weight * size / corpus.size, note)
+        nonlocal reported
+        step = min(weight * size / max(corpus.size, 1), weight - reported)
+        reported += step
+        progress(step, note)
 
     pieces = islice(_pieces(corpus, Reading(settings.split_on, advance), name, unused), place.pieces, None)
     writer = ShardWriter(journal, name, settings.shard_tokens, masked=any(spec.has_turns for spec in corpus.specs))
@@ -261,6 +295,7 @@ def _write_split(
         with writing(journal.folder):
             writer.close_shard(Place(pieces=behind, given=given))
             journal.finish(name, [_with_unused(share, left) for share, left in zip(given, unused, strict=True)])
+        progress(weight - reported, note)
     finally:
         writer.abandon()
 
