@@ -261,7 +261,10 @@ def _show(records: "Sequence[Stored]", explain: bool) -> None:
         [record.gate, record.verdict.status.value, record.verdict.line(), record.verdict.remedy or ""]
         for record in records
     ]
-    console.table(["gate", "verdict", "evidence", "remedy"], rows, styles=STYLES)
+    columns = ["gate", "verdict", "evidence", "remedy"]
+    if not any(row[-1] for row in rows):  # nothing to mend: leave the room to the evidence
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    console.table(columns, rows, styles=STYLES)
     if explain:
         for record in records:
             _explain(record)
