@@ -37,7 +37,10 @@ def _classes(annotation: Any) -> list[type[BaseModel]]:
 
 def bases(gate: Gate, leaf: str) -> list[BaseModel]:
     """Settings of the examples that have this leaf: the variants of a union come from there."""
-    found = [example.settings for example in gate.examples if _has(example.settings, leaf)]
+    found: list[BaseModel] = []
+    for example in gate.examples:
+        if _has(example.settings, leaf) and example.settings not in found:
+            found.append(example.settings)
     assert found, f"no example has settings with {leaf}"
     return found
 
