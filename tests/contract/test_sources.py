@@ -1,5 +1,6 @@
 """What every source file must obey; a new file in the folder is tested at birth."""
 
+import json
 import subprocess
 import sys
 from typing import get_args
@@ -36,10 +37,8 @@ def test_every_knob_is_documented_and_acts_on_the_data(name: str) -> None:
 def test_a_preset_can_ask_for_it(name: str) -> None:
     fields = plugins.load(FAMILY, name).Settings.model_fields
     table = {"kind": name} | {key: "x" for key, info in fields.items() if info.is_required()}
-    source = CorpusSettings.model_validate_json(f'{{"data": {{"sources": [{table}]}}}}'.replace("'", '"')).data.sources[
-        0
-    ]
-    assert type(source) is plugins.load(FAMILY, name).Settings
+    settings = CorpusSettings.model_validate_json(json.dumps({"data": {"sources": [table]}}))
+    assert type(settings.data.sources[0]) is plugins.load(FAMILY, name).Settings
 
 
 def test_reading_settings_loads_nothing_heavy() -> None:
