@@ -109,10 +109,18 @@ def main() -> None:
         print(
             f"T={length:5d}  speed ratio {ratio:.3f} [{min(ratios):.3f}-{max(ratios):.3f}] n={len(ratios)} goal {goal}"
         )
+        sizes = {name: size(model) for name, (model, _) in contestants.items()}
         figures.append(
-            {"length": length, "rows": asked.rows, "threads": asked.threads, "ratio": ratio, "goal": goal, "seconds": seconds,
-             "parameters": {name: size(model) for name, (model, _) in contestants.items()}}
-        )  # fmt: skip
+            {
+                "length": length,
+                "rows": asked.rows,
+                "threads": asked.threads,
+                "ratio": ratio,
+                "goal": goal,
+                "parameters": sizes,
+                "seconds": seconds,
+            }
+        )
     print("written:", _report.write("training", figures).name)
 
 

@@ -1,8 +1,8 @@
 """The settings tree of a run. It only puts together what is declared beside the code that reads it.
 
-    [model]      core/models/thinking.py      [stage1]   core/training/stages/stage1.py
-    [tokenizer]  core/data/tokenizer.py       [gates.*]  core/gates/checks/*.py, one section a file
-    [data]       core/data/settings.py        [runtime]  core/device.py
+[model]      core/models/thinking.py      [stage1]   core/training/stages/stage1.py
+[tokenizer]  core/data/tokenizer.py       [gates.*]  core/gates/checks/*.py, one section a file
+[data]       core/data/settings.py        [runtime]  core/device.py
 """
 
 from typing import Any

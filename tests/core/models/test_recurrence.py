@@ -96,7 +96,7 @@ def test_state_norm_acts_at_its_period_whatever_the_resets():
         logits, after = made.step(tokens(1, 40)[:, index], state)
         scaled = State(
             state.position,
-            tuple({**l, **{n: 3 * t for n, t in l.items() if n.endswith("matrix")}} for l in state.layers),
+            tuple({n: 3 * t if n.endswith("matrix") else t for n, t in layer.items()} for layer in state.layers),
         )
         with_scaled, _ = made.step(tokens(1, 40)[:, index], scaled)
         ignores_scale = torch.allclose(logits, with_scaled, rtol=1e-3, atol=1e-3)

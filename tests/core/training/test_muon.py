@@ -19,9 +19,12 @@ def matrices():
     return [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"adjust_lr_fn": "match_rms_adamw"}, {"nesterov": False}, {"weight_decay": 0.5}, {"ns_steps": 3, "momentum": 0.8},
-])  # fmt: skip
+OPTIONS = {"adjust_lr_fn": "match_rms_adamw", "nesterov": False, "weight_decay": 0.5, "ns_steps": 3, "momentum": 0.8}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, *({name: value} for name, value in OPTIONS.items())], ids=["default", *OPTIONS]
+)
 def test_it_moves_as_torch_does_within_bfloat16(options):
     ours = matrices()
     theirs = copy.deepcopy(ours)

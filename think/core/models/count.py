@@ -2,6 +2,7 @@
 
 import torch
 
+from think.core.models.mixers.attention import Attention
 from think.core.models.thinking import Settings, Thinking, build
 
 
@@ -27,7 +28,7 @@ def flops_per_token(settings: Settings, length: int) -> int:
     state_elements = sum(matrix[0].numel() for _, _, matrix in model.initial_state(1).matrices())
     attention = 0
     for block in model.blocks:
-        if hasattr(block.mixer, "context"):
-            attention += 2 * settings.width * min(block.mixer.context, 2 * length)  # type: ignore[call-overload]
+        if isinstance(block.mixer, Attention):
+            attention += 2 * settings.width * min(block.mixer.context, 2 * length)
     # a recurrence reads (2), decays (1) and writes (2) every element of its state; the backward pass does twice that
     return 6 * weights + 3 * 5 * state_elements + 6 * attention

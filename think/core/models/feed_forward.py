@@ -36,7 +36,21 @@ class ChannelMixSettings(Settings):
 FeedForwardSettings = Annotated[GeluSettings | ChannelMixSettings, Field(discriminator="kind")]
 
 
-class Gelu(nn.Module):
+class FeedForward(nn.Module):
+    """A feed-forward part, with the state that token shift needs, if any."""
+
+    def initial_state(self, batch: int) -> LayerState:
+        """What `batch` streams start from."""
+        return {}
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T D"], LayerState]:
+        """The transformed stream, and the state to hand to the next call."""
+        raise NotImplementedError
+
+
+class Gelu(FeedForward):
     """down(gelu(up(x)))"""
 
     COMPONENT: Component = "ffn"
@@ -46,17 +60,14 @@ class Gelu(nn.Module):
         self.up = linear(width, settings.inner)
         self.down = linear(settings.inner, width, output_scale)
 
-    def initial_state(self, batch: int) -> LayerState:
-        return {}
-
     def forward(
         self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T D"], LayerState]:
         return self.down(functional.gelu(self.up(x))), {}
 
 
-class ChannelMix(nn.Module):
-    """sigmoid(R x_r) * V relu(K x_k)^2, where x_* mixes each token with its predecessor.    [Peng et al. 2024, eq. 23-26]"""
+class ChannelMix(FeedForward):
+    """sigmoid(R x_r) * V relu(K x_k)^2, where x_* mixes each token with its predecessor.    [Peng et al. 2024]"""
 
     COMPONENT: Component = "ffn"
     ROLES: ClassVar[dict[str, Role]] = {"mix_key": "vector", "mix_receptance": "vector"}
@@ -82,7 +93,7 @@ class ChannelMix(nn.Module):
         return torch.sigmoid(receptance) * value, {"shift": x[:, -1].float()}
 
 
-def build_feed_forward(settings: GeluSettings | ChannelMixSettings, width: int, output_scale: float) -> nn.Module:
+def build_feed_forward(settings: GeluSettings | ChannelMixSettings, width: int, output_scale: float) -> FeedForward:
     """The module that the settings' kind names."""
     match settings:
         case GeluSettings():

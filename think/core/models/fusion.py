@@ -7,7 +7,7 @@ Both arrive normalised to a root mean square of 1 (times a trained gain), so tha
     concat         P [r; m]
     gated          g r + (1 - g) m,  g = sigmoid(W [r; m] + b)      for each token, or each token and channel
     hybrid_norm    a (.) r + b (.) m                                a, b for each channel
-    arbiter        w_1 r + w_2 m,  w = softmax(W h_t),  h a minGRU over [r; m]     [Feng et al. 2024, section 3.1]
+    arbiter        w_1 r + w_2 m,  w = softmax(W h_t),  h a minGRU over [r; m]     [Feng et al. 2024]
 
 B batch  T time  D width  E inner width of the arbiter
 """
@@ -201,7 +201,7 @@ class Arbiter(Fusion):
 def scan(
     keep: Float[Tensor, "B T E"], add: Float[Tensor, "B T E"], first: Float[Tensor, "B E"]
 ) -> Float[Tensor, "B T E"]:
-    """h_t = keep_t h_{t-1} + add_t from h_{-1} = `first`, by doubling: log2 T sweeps, no division, any decay is safe."""
+    """h_t = keep_t h_{t-1} + add_t from h_{-1} = `first`, by doubling: log2 T sweeps, safe for any decay."""
     add = torch.cat([torch.addcmul(add[:, :1], keep[:, :1], first.unsqueeze(1)), add[:, 1:]], dim=1)
     distance = 1
     while distance < keep.shape[1]:
@@ -224,4 +224,4 @@ _RULES: dict[str, type[Fusion]] = {
 
 def build_fusion(settings: Settings, width: int) -> Fusion:
     """The rule that `settings.kind` names."""
-    return _RULES[settings.kind](settings, width)  # type: ignore[attr-defined,call-arg]
+    return _RULES[settings.kind](settings, width)  # type: ignore[attr-defined]

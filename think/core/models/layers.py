@@ -18,7 +18,7 @@ EPSILON = 1e-6
 
 
 class RMSNorm(nn.Module):
-    """x / root-mean-square(x), with a gain for each channel.    [Zhang & Sennrich 2019, eq. 4]"""
+    """x / root-mean-square(x), with a gain for each channel.    [Zhang & Sennrich 2019]"""
 
     ROLES: ClassVar[dict[str, Role]] = {"weight": "vector"}
 
@@ -46,7 +46,7 @@ def shift(
 
 
 class LowRank(nn.Module):
-    """x -> tanh(x A) B, nothing at first because B starts at zero.    [Peng et al. 2024 (Eagle and Finch), eq. 14-15]"""
+    """x -> tanh(x A) B, nothing at first because B starts at zero.    [Peng et al. 2024]"""
 
     ROLES: ClassVar[dict[str, Role]] = {"down": "decay", "up": "decay"}
 

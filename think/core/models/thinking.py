@@ -7,8 +7,10 @@ B batch  T time  D width  V vocabulary
 """
 
 import math
+from collections.abc import Iterable, Iterator
 from functools import reduce
-from typing import Annotated, Any, ClassVar, Literal
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from think.core import plugins
 from think.core.models.feed_forward import FeedForwardSettings, build_feed_forward
 from think.core.models.layers import RMSNorm
-from think.core.models.mixers import attention
+from think.core.models.mixers import MixerModule, attention
 from think.core.models.roles import Component, Role, components, roles
 from think.core.models.state import LayerState, State, scope, under
 from think.presets.base import Settings as Base
@@ -33,12 +35,12 @@ PLAIN_BRANCHES = 0.2
 "Root mean square of the sum of all residual branches at the start, when no gamma scales them."
 
 
-def _mixer_union() -> Any:
-    kinds = [plugins.load(MIXERS, name).Settings for name in plugins.names(MIXERS)]
-    return reduce(lambda left, right: left | right, kinds)
-
-
-MixerSettings = Annotated[_mixer_union(), Field(discriminator="kind")]
+if TYPE_CHECKING:
+    MixerSettings = Base
+else:
+    # the folder is the registry: the union holds whatever mixers there are
+    _KINDS = [plugins.load(MIXERS, name).Settings for name in plugins.names(MIXERS)]
+    MixerSettings = Annotated[reduce(or_, _KINDS), Field(discriminator="kind")]
 
 
 class EverySettings(Base):
@@ -83,7 +85,7 @@ class Settings(Base):
     "channels of the residual stream"
     layers: PositiveInt = knob(acts_on="graph")
     "residual blocks"
-    mixer: MixerSettings  # type: ignore[valid-type]
+    mixer: MixerSettings
     "what lets a token see the ones before it"
     feed_forward: FeedForwardSettings
     "what each token does by itself"
@@ -135,7 +137,7 @@ class Plain(nn.Module):
 class Block(nn.Module):
     """A mixer and a feed-forward part, each on its own norm, each added to the residual stream."""
 
-    def __init__(self, settings: Settings, mixer: nn.Module, output_scale: float):
+    def __init__(self, settings: Settings, mixer: MixerModule, output_scale: float):
         super().__init__()
         self.mixer_norm = RMSNorm(settings.width)
         self.mixer = mixer
@@ -184,24 +186,25 @@ class Thinking(nn.Module):
         output_scale = 1.0 if settings.gamma is not None else PLAIN_BRANCHES / math.sqrt(2 * settings.layers)
         anchors = settings.anchors.layers(settings.layers) if settings.anchors else set()
         build_mixer = plugins.load(MIXERS, settings.mixer.kind).build  # type: ignore[attr-defined]
-        self.blocks = nn.ModuleList()
+        blocks: list[Block] = []
         for index in range(settings.layers):
             if index in anchors and settings.anchors is not None:
-                mixer = attention.Attention(settings.anchors.attention, width, output_scale)
+                mixer: MixerModule = attention.Attention(settings.anchors.attention, width, output_scale)
             else:
                 mixer = build_mixer(settings.mixer, width, output_scale)
-            self.blocks.append(Block(settings, mixer, output_scale))
+            blocks.append(Block(settings, mixer, output_scale))
+        self.blocks = nn.ModuleList(blocks)
         self.norm = RMSNorm(width)
         self.head = Head(width, settings.vocabulary, bias=False)
         if settings.tied:
             self.head.weight = self.embedding.weight
         else:
             nn.init.normal_(self.head.weight, std=EMBEDDING_DEVIATION)
-        self.norm_period: int | None = next((b.mixer.norm_period for b in self.blocks if b.mixer.norm_period), None)
+        self.norm_period: int | None = next((b.mixer.norm_period for b in blocks if b.mixer.norm_period), None)
 
     def initial_state(self, batch: int) -> State:
         """What `batch` streams start from: the trained h0, empty windows, empty caches."""
-        return State(0, tuple(block.initial_state(batch) for block in self.blocks))
+        return State(0, tuple(block.initial_state(batch) for block in self._stack()))
 
     def forward(
         self, tokens: Int[Tensor, "B T"], state: State | None = None, reset: Bool[Tensor, "B T"] | None = None
@@ -252,13 +255,16 @@ class Thinking(nn.Module):
         """Which part of the design each parameter belongs to, for gradient shares."""
         return components(self)
 
+    def _stack(self) -> Iterator["Block"]:
+        return iter(cast("Iterable[Block]", self.blocks))
+
     def _tokens_to_norm(self, position: int, tokens: int) -> int:
         return tokens if self.norm_period is None else self.norm_period - position % self.norm_period
 
     def _normalised_if_due(self, state: State) -> State:
         if self.norm_period is None or state.position == 0 or state.position % self.norm_period:
             return state
-        layers = tuple(block.normalise(layer) for block, layer in zip(self.blocks, state.layers, strict=True))
+        layers = tuple(block.normalise(layer) for block, layer in zip(self._stack(), state.layers, strict=True))
         return State(state.position, layers)
 
     def _blocks(
@@ -266,7 +272,7 @@ class Thinking(nn.Module):
     ) -> tuple[Float[Tensor, "B T D"], State]:
         x = self.embedding(tokens)
         layers = []
-        for block, before in zip(self.blocks, state.layers, strict=True):
+        for block, before in zip(self._stack(), state.layers, strict=True):
             x, after = block(x, before, reset)
             layers.append(after)
         return x, State(state.position + tokens.shape[1], tuple(layers))

@@ -36,13 +36,12 @@ class Muon(torch.optim.Muon):
     """Muon for float32 matrices; every option means what torch says that it means."""
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Move every matrix that has a gradient; a closure is not supported."""
         if closure is not None:
             raise ValueError("this Muon takes no closure")
         for group in self.param_groups:
             self._step_group(group)
-        return None
 
     def _step_group(self, group: dict[str, Any]) -> None:
         parameters: list[Tensor] = []

@@ -1,22 +1,43 @@
 """Mixers: what lets a token see the ones before it. One file each; `kind = "NAME"` is the file NAME.py.
 
-A mixer's file exports `SPEC = Mixer(Settings, build)`. `build(settings, width, output_scale)` returns a module with
+A mixer's file exports `SPEC = Mixer(Settings, build)`; `build(settings, width, output_scale)` returns a
+`MixerModule`. It obeys: no look-ahead; any cut of a stream into calls gives the same function; a reset hides all that
+came before. The tests in tests/contract/test_mixers.py run for every file in this folder.
 
-    initial_state(batch) -> LayerState                       tensors named "<branch>.<what>", the batch first
-    forward(x, state, reset) -> (out, state)                 x, out [B, T, D]; reset bool [B, T] or None
-    normalise(state) -> LayerState                           StateNorm, called when the stream reaches its period
-    norm_period: int | None
-
-and obeys: no look-ahead; any cut of a stream into calls gives the same function; a reset hides all that came before.
-The tests in tests/contract/test_mixers.py run for every file in this folder.
+B batch  T time  D width
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
+from think.core.models.state import LayerState
 from think.presets.base import Settings
+
+
+class MixerModule(nn.Module):
+    """A mixer of one block. Its state has tensors named "<branch>.<what>", the batch first."""
+
+    def initial_state(self, batch: int) -> LayerState:
+        """What `batch` streams start from."""
+        raise NotImplementedError
+
+    def normalise(self, state: LayerState) -> LayerState:
+        """StateNorm, called when a stream arrives at a multiple of `norm_period`."""
+        return state
+
+    @property
+    def norm_period(self) -> int | None:
+        """Tokens between two calls of `normalise`; None: never."""
+        return None
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T D"], LayerState]:
+        """The mixed stream, and the state to hand to the next call."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -24,4 +45,4 @@ class Mixer:
     """What a mixer's file exports."""
 
     Settings: type[Settings]
-    build: Callable[..., nn.Module]
+    build: Callable[..., MixerModule]

@@ -1,7 +1,7 @@
 """Causal softmax attention over the last `context` tokens, with a ring of keys and values as its state.
 
 Positions are rotary and count from the start of the document, so a token and the ones it sees agree on them whatever
-calls they came in.    [Su et al. 2021, eq. 34]
+calls they came in.    [Su et al. 2021, "RoFormer"]
 
 B batch  T time  D width  H heads  K head width  W context
 """
@@ -12,12 +12,12 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from pydantic import PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from think.core.errors import BadData
 from think.core.models.layers import linear
-from think.core.models.mixers import Mixer
+from think.core.models.mixers import Mixer, MixerModule
 from think.core.models.roles import Component
 from think.core.models.state import LayerState
 from think.presets.base import Settings as Base
@@ -44,11 +44,10 @@ class Settings(Sizes):
     kind: Literal["attention"] = "attention"
 
 
-class Attention(nn.Module):
+class Attention(MixerModule):
     """Multi-head attention whose cache is bounded by its context."""
 
     COMPONENT: Component = "attention"
-    norm_period: int | None = None
 
     def __init__(self, settings: Sizes, width: int, output_scale: float):
         super().__init__()
@@ -71,9 +70,6 @@ class Attention(nn.Module):
             "attention.known": torch.zeros(batch, kept, dtype=torch.bool, device=device),
             "attention.length": torch.zeros(batch, dtype=torch.int64, device=device),
         }
-
-    def normalise(self, state: LayerState) -> LayerState:
-        return state
 
     def rotate(self, x: Float[Tensor, "B T H K"], positions: Int[Tensor, "B T"]) -> Float[Tensor, "B T H K"]:
         """Turn each pair of channels by position times frequency; angles in float64, for positions without bound."""
@@ -100,7 +96,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T D"], LayerState]:
-        batch, time, _ = x.shape
+        time = x.shape[1]
         projected = rearrange(self.project(x), "B T (three H K) -> three B T H K", three=3, H=self.heads)
         query, new_keys, new_values = projected.unbind()
         length = self.lengths(state["attention.length"], time, reset)
@@ -142,7 +138,7 @@ class Attention(nn.Module):
         return run
 
 
-def build(settings: Settings, width: int, output_scale: float) -> nn.Module:
+def build(settings: Settings, width: int, output_scale: float) -> MixerModule:
     return Attention(settings, width, output_scale)
 
 

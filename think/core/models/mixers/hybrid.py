@@ -9,12 +9,12 @@ from typing import Literal
 
 from jaxtyping import Bool, Float
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from think.core.models.fusion import FusionSettings, HybridNormSettings, build_fusion
 from think.core.models.layers import RMSNorm
 from think.core.models.memory import MemorySettings
-from think.core.models.mixers import Mixer, mamba2, rwkv6
+from think.core.models.mixers import Mixer, MixerModule, mamba2, rwkv6
 from think.core.models.state import LayerState
 from think.presets.base import Settings as Base
 
@@ -33,7 +33,7 @@ class Settings(Base):
     "start states and bounds of both branches"
 
 
-class Hybrid(nn.Module):
+class Hybrid(MixerModule):
     """Two recurrent branches and the rule that joins them."""
 
     def __init__(self, settings: Settings, width: int, output_scale: float):
@@ -68,7 +68,7 @@ class Hybrid(nn.Module):
         return self.rwkv.norm_period
 
 
-def build(settings: Settings, width: int, output_scale: float) -> nn.Module:
+def build(settings: Settings, width: int, output_scale: float) -> MixerModule:
     return Hybrid(settings, width, output_scale)
 
 

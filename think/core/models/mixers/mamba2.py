@@ -1,7 +1,7 @@
 """Mamba-2: a matrix state for each head, decayed by one data-dependent number.
 
 S_t = exp(dt_t A) S_{t-1} + dt_t x_t B_t^T,   y_t = S_t C_t + D x_t,   out = W RMSNorm(y * silu(z))
-[Dao & Gu 2024, "Transformers are SSMs", section 7; recurrence eq. 1-2]
+[Dao & Gu 2024, "Transformers are SSMs": the Mamba-2 block]
 
 B batch  T time  D width  E inner width  H heads  P head width  N state width  (one group of B and C for all heads)
 """
@@ -18,7 +18,7 @@ from torch.nn import functional
 from think.core.models.initialisation import RetentionSettings, inverse_softplus, mamba_decay
 from think.core.models.layers import RMSNorm, linear
 from think.core.models.memory import Memory, MemorySettings
-from think.core.models.mixers import Mixer
+from think.core.models.mixers import Mixer, MixerModule
 from think.core.models.roles import Component, Role
 from think.core.models.state import LayerState
 from think.kernels.causal_conv import causal_conv
@@ -53,7 +53,7 @@ class Settings(Branch):
     "start state and bounds"
 
 
-class Mamba2(nn.Module):
+class Mamba2(MixerModule):
     """In-projection, causal convolution, state-space recurrence, gated norm, out-projection."""
 
     COMPONENT: Component = "mamba"
@@ -135,7 +135,7 @@ class Mamba2(nn.Module):
         return self.memory.period
 
 
-def build(settings: Settings, width: int, output_scale: float) -> nn.Module:
+def build(settings: Settings, width: int, output_scale: float) -> MixerModule:
     return Mamba2(settings, settings.memory, width, output_scale)
 
 

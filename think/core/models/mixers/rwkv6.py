@@ -1,7 +1,7 @@
 """RWKV-6 time mix: a matrix state for each head, decayed channel by channel as the data say.
 
 S_t = diag(exp(log_decay_t)) S_{t-1} + k_t v_t^T,   o_t = r_t . (S_{t-1} + diag(bonus) k_t v_t^T)
-[Peng et al. 2024, "Eagle and Finch", eq. 16-20; token shift eq. 12-15]
+[Peng et al. 2024, "Eagle and Finch": the Finch time mix]
 
 B batch  T time  D width  H heads  K head width (keys and values alike)
 """
@@ -19,7 +19,7 @@ from torch.nn import functional
 from think.core.models.initialisation import RetentionSettings, rwkv_decay
 from think.core.models.layers import LowRank, linear, shift
 from think.core.models.memory import Memory, MemorySettings
-from think.core.models.mixers import Mixer
+from think.core.models.mixers import Mixer, MixerModule
 from think.core.models.roles import Component, Role
 from think.core.models.state import LayerState
 from think.kernels.rwkv6 import rwkv6
@@ -54,7 +54,7 @@ class Settings(Branch):
     "start state and bounds"
 
 
-class Rwkv6(nn.Module):
+class Rwkv6(MixerModule):
     """The time mix with its projections, token shift and trained start state."""
 
     COMPONENT: Component = "rwkv"
@@ -140,7 +140,7 @@ class Rwkv6(nn.Module):
         return self.memory.period
 
 
-def build(settings: Settings, width: int, output_scale: float) -> nn.Module:
+def build(settings: Settings, width: int, output_scale: float) -> MixerModule:
     return Rwkv6(settings, settings.memory, width, output_scale)
 
 
