@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from think.core.device import RuntimeSettings, available_cores, compiled, prepare, resolve
+from think.core.device import RuntimeSettings, available_cores, compiled, compiling, prepare, resolve
 from think.core.errors import BadSettings, MachineCannot
 from think.kernels import choose
 
@@ -47,6 +47,15 @@ def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(MachineCannot, match="compiler"):
         resolve(RuntimeSettings(device="cpu", compile="default"))
+
+
+def test_a_failed_compilation_is_no_bug() -> None:
+    from torch._inductor.exc import CppCompileError
+
+    with pytest.raises(MachineCannot, match=r"in mode .default. failed"), compiling("default"):
+        raise CppCompileError(["c++"], "it would not")
+    with pytest.raises(ZeroDivisionError), compiling("default"):
+        raise ZeroDivisionError
 
 
 def test_without_a_mode_nothing_is_compiled() -> None:

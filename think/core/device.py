@@ -6,7 +6,8 @@ Asking by name for what the machine lacks is an error, never a substitution.
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -84,6 +85,25 @@ def available_cores() -> int:
 def compiled(forward: Callable[..., Any], mode: str | None) -> Callable[..., Any]:
     """`forward` through torch.compile in this mode, or as it is."""
     return forward if mode is None else torch.compile(forward, mode=mode)
+
+
+@contextmanager
+def compiling(mode: str | None) -> Iterator[None]:
+    """Says a failure of torch.compile inside the `with` in our words. Raises MachineCannot."""
+    if mode is None:
+        yield
+        return
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import CppCompileError, InductorError
+
+    try:
+        yield
+    except (TorchDynamoException, InductorError, CppCompileError) as error:
+        raise MachineCannot(
+            f"torch.compile in mode {mode!r} failed: {str(error).partition(chr(10))[0] or type(error).__name__}",
+            where="runtime.compile",
+            remedy="leave runtime.compile out",
+        ) from error
 
 
 def multiply_rate(machine: Machine, size: int = 384, seconds: float = 0.15) -> float:

@@ -5,7 +5,7 @@ import torch
 from think.core import seeding
 from think.core.data.batches import Tracks
 from think.core.data.store import Packed
-from think.core.device import prepare
+from think.core.device import compiling, prepare
 from think.core.durable import replace_file
 from think.core.errors import BadSettings, Missing
 from think.core.models import build
@@ -122,7 +122,8 @@ def _train(
     for note in notes:
         telemetry.write("log", progress.step, level="warning", message=f"checkpoint passed over: {note}")
     already = progress.step >= settings.steps
-    progress, score = train(under_way, progress, watcher)
+    with compiling(machine.compile):
+        progress, score = train(under_way, progress, watcher)
     return Finished(folder, progress, score, already, notes)
 
 
