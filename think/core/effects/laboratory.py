@@ -4,7 +4,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ class Laboratory:
 
     def __init__(self, workspace: Path):
         self.workspace = workspace
-        self._count = 0
+        self._numbers = count(1)
         self._traces: dict[str, Trace] = {}
         self._steady: dict[tuple[str, str], str | None] = {}
         fixtures.files(workspace)
@@ -61,6 +63,12 @@ class Laboratory:
             tree = fixtures.tree(workspace)
             tree["data"]["sources"] = [{"kind": "text", "path": str(workspace / f"{text}.txt")}]
             self._pack(settings_of(tree), workspace / name)
+
+    def without_memory(self) -> "Laboratory":
+        """The same files, nothing remembered of what was run."""
+        other = copy(self)
+        other._traces, other._steady = {}, {}
+        return other
 
     def fingerprint(self, channel: Channel, key: str, settings: RunSettings, *, fresh: bool = False) -> Print:
         """What the channel of one setting looks like under these settings."""
@@ -172,8 +180,7 @@ class Laboratory:
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     def _folder(self, name: str) -> Path:
-        self._count += 1
-        return self.workspace / f"{name}-{self._count}"
+        return self.workspace / f"{name}-{next(self._numbers)}"
 
 
 @contextmanager
