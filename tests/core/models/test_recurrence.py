@@ -190,3 +190,18 @@ def test_memory_settings_without_norm_or_h0():
     assert bare.norm_period is None
     assert not any(name.endswith(("h0", "gain")) and "memory" in name for name, _ in bare.named_parameters())
     assert MEMORY["norm"]["period"] == model().norm_period
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"width": 15}, "multiple of 2 RWKV-6 heads; nearest: 16"),
+        ({"mixer": {**MIXERS["hybrid"], "mamba": {**MAMBA, "head_width": 5}}}, "head_width = 5"),
+        ({"mixer": {**MIXERS["hybrid"], "memory": {"norm": {"groups": 5}}}}, "groups = 5 must divide"),
+        ({"mixer": {**MIXERS["attention"], "heads": 3}}, "twice 3 attention heads"),
+        ({"anchors": {"where": {"kind": "at", "layers": [7]}, "attention": {"heads": 2, "context": 4}}}, "lie outside"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_settings_errors(changes, says):
+    with pytest.raises(ValueError, match=says):
+        settings(**changes)

@@ -41,6 +41,11 @@ class MemorySettings(Settings):
     norm: StateNormSettings | None = None
     "periodic normalisation of the state; none when absent"
 
+    def fits(self, rows: int, columns: int) -> None:
+        """Raises ValueError when the groups of StateNorm do not divide a state of `rows` x `columns`."""
+        if self.norm is not None and (rows * columns) % self.norm.groups:
+            raise ValueError(f"memory.norm.groups = {self.norm.groups} must divide a state of {rows} x {columns}")
+
 
 class Memory(nn.Module):
     """Start state and StateNorm of one recurrence with `heads` matrices of `rows` x `columns`."""
@@ -54,8 +59,6 @@ class Memory(nn.Module):
         self.groups = settings.norm.groups if settings.norm else 0
         self.period = settings.norm.period if settings.norm else None
         self.gain = nn.Parameter(torch.ones(rows, columns)) if settings.norm else None
-        if self.groups and (rows * columns) % self.groups:
-            raise ValueError(f"{self.groups} groups do not divide a state of {rows} x {columns}")
 
     @property
     def fresh(self) -> Float[Tensor, "H R C"] | None:

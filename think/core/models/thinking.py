@@ -100,14 +100,9 @@ class Settings(Base):
 
     @model_validator(mode="after")
     def _fits(self) -> "Settings":
-        heads = {"mixer.heads": getattr(self.mixer, "heads", 1), "mixer.rwkv.heads": 1}
-        if self.mixer.kind == "hybrid":  # type: ignore[attr-defined]
-            heads["mixer.rwkv.heads"] = self.mixer.rwkv.heads  # type: ignore[attr-defined]
-        for key, count in heads.items():
-            if self.width % count:
-                nearest = max(count, round(self.width / count) * count)
-                raise ValueError(f"width = {self.width} must be a multiple of {key} = {count}; nearest: {nearest}")
+        self.mixer.check(self.width)  # type: ignore[attr-defined]
         if self.anchors is not None:
+            self.anchors.attention.check(self.width)
             outside = sorted(i for i in self.anchors.layers(self.layers) if i >= self.layers)
             if outside:
                 raise ValueError(f"anchors.where.layers = {outside} lie outside a model of {self.layers} layers")

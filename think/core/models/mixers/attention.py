@@ -37,6 +37,15 @@ class Sizes(Base):
     sliding: bool = knob(True, acts_on="graph")
     "forget what is older than `context`; otherwise a document longer than that is an error"
 
+    def check(self, width: int) -> None:
+        """Raises ValueError when the heads do not divide a model of this width into even parts."""
+        part = 2 * self.heads
+        if width % part:
+            nearest = max(part, round(width / part) * part)
+            raise ValueError(
+                f"width = {width} must be a multiple of twice {self.heads} attention heads; nearest: {nearest}"
+            )
+
 
 class Settings(Sizes):
     """A model whose only mixer is attention: a transformer."""
@@ -51,8 +60,6 @@ class Attention(MixerModule):
 
     def __init__(self, settings: Sizes, width: int, output_scale: float):
         super().__init__()
-        if width % (2 * settings.heads):
-            raise ValueError(f"model.width = {width} must be a multiple of twice {settings.heads} attention heads")
         self.heads, self.head_width = settings.heads, width // settings.heads
         self.context, self.sliding = settings.context, settings.sliding
         self.project = linear(width, 3 * width)

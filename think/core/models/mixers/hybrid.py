@@ -32,6 +32,11 @@ class Settings(Base):
     memory: MemorySettings = Field(default_factory=MemorySettings)
     "start states and bounds of both branches"
 
+    def check(self, width: int) -> None:
+        """Raises ValueError when a branch does not fit a model of this width."""
+        self.rwkv.fits(width, self.memory)
+        self.mamba.fits(width, self.memory)
+
 
 class Hybrid(MixerModule):
     """Two recurrent branches and the rule that joins them."""

@@ -44,6 +44,16 @@ class Branch(Base):
     retention: RetentionSettings = Field(default_factory=lambda: RetentionSettings(fastest=0.98168, slowest=0.99988))
     "decay of the heads before training, at zero dt projection"
 
+    def fits(self, width: int, memory: MemorySettings) -> None:
+        """Raises ValueError when heads or state do not fit a model of this width."""
+        inner = self.expand * width
+        if inner % self.head_width:
+            raise ValueError(
+                f"the inner width, expand x width = {self.expand} x {width}, must be a multiple of Mamba-2's "
+                f"head_width = {self.head_width}"
+            )
+        memory.fits(self.head_width, self.state)
+
 
 class Settings(Branch):
     """A model whose only mixer is Mamba-2."""
@@ -51,6 +61,10 @@ class Settings(Branch):
     kind: Literal["mamba2"] = "mamba2"
     memory: MemorySettings = Field(default_factory=MemorySettings)
     "start state and bounds"
+
+    def check(self, width: int) -> None:
+        """Raises ValueError when the mixer does not fit a model of this width."""
+        self.fits(width, self.memory)
 
 
 class Mamba2(MixerModule):
@@ -70,10 +84,6 @@ class Mamba2(MixerModule):
         super().__init__()
         self.implementation = "auto"
         self.inner, self.state = settings.expand * width, settings.state
-        if self.inner % settings.head_width:
-            raise ValueError(
-                f"the inner width {settings.expand} x {width} must be a multiple of head_width = {settings.head_width}"
-            )
         self.heads, self.window = self.inner // settings.head_width, settings.window
         convolved = self.inner + 2 * self.state
         self.project = linear(width, self.inner + convolved)

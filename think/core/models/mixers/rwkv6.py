@@ -45,6 +45,13 @@ class Branch(Base):
     retention: RetentionSettings = Field(default_factory=lambda: RetentionSettings(fastest=0.9999, slowest=0.9999))
     "decay of the key channels before training"
 
+    def fits(self, width: int, memory: MemorySettings) -> None:
+        """Raises ValueError when heads or state do not fit a model of this width."""
+        if width % self.heads:
+            nearest = max(self.heads, round(width / self.heads) * self.heads)
+            raise ValueError(f"width = {width} must be a multiple of {self.heads} RWKV-6 heads; nearest: {nearest}")
+        memory.fits(width // self.heads, width // self.heads)
+
 
 class Settings(Branch):
     """A model whose only mixer is RWKV-6."""
@@ -52,6 +59,10 @@ class Settings(Branch):
     kind: Literal["rwkv6"] = "rwkv6"
     memory: MemorySettings = Field(default_factory=MemorySettings)
     "start state and bounds"
+
+    def check(self, width: int) -> None:
+        """Raises ValueError when the mixer does not fit a model of this width."""
+        self.fits(width, self.memory)
 
 
 class Rwkv6(MixerModule):
@@ -70,8 +81,6 @@ class Rwkv6(MixerModule):
     def __init__(self, settings: Branch, memory: MemorySettings, width: int, output_scale: float):
         super().__init__()
         self.implementation = "auto"
-        if width % settings.heads:
-            raise ValueError(f"model.width = {width} must be a multiple of {settings.heads} RWKV-6 heads")
         self.heads, self.head_width = settings.heads, width // settings.heads
         rank = settings.mix_rank
         self.mix_all = nn.Parameter(torch.full((width,), 0.5))
