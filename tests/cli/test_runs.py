@@ -109,6 +109,15 @@ class TestShow:
         assert data["summary"]["state"] == "finished"
         assert data["held_out"]["interval"] == [0.4, 0.6]
         assert data["anomalies"][0]["rule"] == "spike"
+        assert data["gradient_shares"] == {"mamba": 0.64, "rwkv": 0.36}
+        assert data["state_health"] == [{"step": 10, "layer": 0, "branch": "rwkv", "norm": 0.5}]
+
+    def test_it_shows_whose_gradient_it_is_and_how_each_state_does(self, capsys, root):
+        trained(root, "first")
+        assert think(["runs", "show", "first"]) == 0
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert ["mamba", "64.0%", "1"] in lines
+        assert ["0", "rwkv", "0.5", "-", "-", "-", "-", "-", "10"] in lines
 
     def test_an_unknown_run_names_the_nearest(self, capsys, root):
         trained(root, "first")
@@ -155,6 +164,25 @@ class TestReport:
         assert Path(data["report"]) == run.report_file
         assert run.report_file.is_file()
         assert len(data["plots"]) == 4
+
+    def test_a_run_that_cannot_write_has_a_report_that_says_so(self, capsys, root):
+        run = trained(root, "first")
+        assert think(["runs", "report", "first"]) == 0
+        assert "the report has no sample" in capsys.readouterr().err
+        assert "A sample" not in run.report_file.read_text()
+
+    def test_without_a_prompt_there_is_a_sample_too(self, root, monkeypatch):
+        """Making a report again must not lose the sample that training put there."""
+        from think.core import assembled
+
+        class Writes:
+            def generate(self, prompt: str, *, tokens: int, seed: int) -> str:
+                return f"after {prompt!r}, {tokens} tokens, seed {seed}"
+
+        monkeypatch.setattr(assembled, "load", lambda path: Writes())
+        run = trained(root, "first")
+        assert think(["runs", "report", "first"]) == 0
+        assert "after '', 200 tokens, seed 0" in run.report_file.read_text()
 
     def test_a_sample_is_made_with_its_prompt_and_seed(self, capsys, root, monkeypatch):
         """`think runs report --prompt --tokens --seed` hands them to the model."""

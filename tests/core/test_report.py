@@ -78,6 +78,22 @@ class TestReport:
         assert "| gradient_spike | 1 | 30 | 30 | gradient \\| spike: 9 |" in found
         assert "| mamba | 64.0% | 4 |" in found
 
+    def test_it_tells_of_the_branches_and_of_each_state(self, tmp_path: Path) -> None:
+        run = finished(tmp_path)
+        telemetry = Writer(run.path, clock=Ticking(), heartbeat_seconds=None)
+        telemetry.write("run_start", resumed_from_step=40, steps=60)
+        telemetry.write("component_gradients", 50, norms={"rwkv": 1.0, "mamba": 0.0}, ratio=math.inf, warning=True)
+        for step, norm in ((50, 0.25), (60, 0.5)):
+            whole = {"hidden_entropy": 3.0 + step / 100, "logit_entropy": 2.0}
+            telemetry.write("state_health", step, layer=2, branch="rwkv", norm=norm, cosine=0.9, **whole)
+            telemetry.write("state_health", step, layer=2, branch="fusion", saturated=0.125)
+        telemetry.close("finished")
+        found = text(run)
+        assert "rwkv / mamba 0.75 (median of 5 records, 0.75 to inf; 1 outside their bounds)" in found
+        assert "| 2 | rwkv | 0.5 | - | - | - | 0.9 | - | 60 |" in found
+        assert "| 2 | fusion | - | - | - | - | - | 0.125 | 60 |" in found
+        assert "hidden state 3.500 nats at step 50, 3.600 at step 60; predictions 2.000 nats" in found
+
     def test_every_plot_it_names_is_there_and_is_svg(self, tmp_path: Path) -> None:
         run = finished(tmp_path)
         found = text(run)

@@ -64,6 +64,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a run: state, figures, loss curves, gates, anomalies."""
+    from think.core import internals
     from think.core.report import Facts, figures
 
     facts = Facts.read(_chosen(run))
@@ -76,6 +77,8 @@ def show(
         "figures": dict(figures(facts, facts.unigram_loss())),
         "gates": {line.stored.gate: line.stored.verdict.as_json() for line in facts.gates if line.stored is not None},
         "anomalies": [{"step": record.step, **record.fields} for record in facts.of("anomaly")],
+        "gradient_shares": {name: share for name, (share, _) in internals.shares(facts.records).items()},
+        "state_health": [{"step": record.step, **record.fields} for record in internals.health(facts.records)],
         "plan": facts.plan,
     }
     console.result("think.runs-show/1", data, lambda: _shown(facts, width))
@@ -119,17 +122,17 @@ ONE_SEED = (
 def report(
     run: OneRun = None,
     prompt: Annotated[
-        str | None, typer.Option("--prompt", metavar="TEXT", help="Let the model go on from TEXT, as a sample.")
+        str | None, typer.Option("--prompt", metavar="TEXT", help="What the sample goes on from; nothing by default.")
     ] = None,
     tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of the sample.")] = 200,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample.")] = 0,
     json: Json = False,
 ) -> None:
-    """Write report.md and plots/*.svg into a run's folder."""
+    """Write report.md and plots/*.svg into a run's folder, with a text that its model writes."""
     from think.core import report as reports
 
     chosen = _chosen(run)
-    sample = None if prompt is None else _sample(chosen, prompt, tokens, seed)
+    sample = _sample(chosen, prompt, tokens, seed) if prompt is not None else _sample_if_any(chosen, tokens, seed)
     path = reports.write(chosen, sample=sample)
     data = {"report": str(path), "plots": sorted(map(str, chosen.plots.glob("*.svg")))}
     console.result("think.runs-report/1", data, f"{path}")
@@ -234,6 +237,18 @@ def _sample(run: "RunFolder", prompt: str, tokens: int, seed: int) -> "Sample":
     return Sample(text, prompt, seed=seed, temperature=DEFAULT.temperature)
 
 
+def _sample_if_any(run: "RunFolder", tokens: int, seed: int) -> "Sample | None":
+    """A sample that nobody asked for: a report is made without one where the run cannot write, and says so."""
+    from think.core.errors import ThinkError
+    from think.presets.decode import SettingsError
+
+    try:
+        return _sample(run, "", tokens, seed)
+    except (ThinkError, SettingsError) as error:
+        console.warn(f"the report has no sample: {error}")
+        return None
+
+
 def _opened(name: str) -> "RunFolder":
     from think.cli import environment
     from think.core.runs import RunFolder
@@ -274,6 +289,7 @@ def _row(summary: "Summary") -> list[str]:
 
 
 def _shown(facts: Any, width: int) -> None:
+    from think.core import internals
     from think.core.report import curve, figures
     from think.core.series import series
 
@@ -288,10 +304,20 @@ def _shown(facts: Any, width: int) -> None:
             ends = (f"step {line.steps[0]:,}", f"step {line.steps[-1]:,}")
             console.out(f"\n{title}, nats per token")
             console.out(curve(line.values.tolist(), width, 12, ends=ends, mark=baseline if kind == "eval" else None))
+    for columns, rows, title in (
+        (internals.SHARES, internals.share_rows(facts.records), "share of the squared gradient norm, median"),
+        (internals.HEALTH, internals.health_rows(facts.records), "state health, newest"),
+    ):
+        if rows:
+            console.out("")
+            console.table(columns, rows, title=title)
     newest = {line.stored.gate: line.stored.verdict for line in facts.gates if line.stored is not None}
     if newest:
         console.out("")
-        console.table(["gate", "verdict"], [[gate, verdict.status] for gate, verdict in sorted(newest.items())])
+        console.table(
+            ["gate", "verdict", "evidence"],
+            [[gate, verdict.status.value, verdict.line()] for gate, verdict in sorted(newest.items())],
+        )
     anomalies = facts.of("anomaly")
     if anomalies:
         console.out(

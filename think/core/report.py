@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from think.core import internals
 from think.core.curve import curve
 from think.core.durable import replace_file
 from think.core.errors import InputOutput
 from think.core.gates import store
-from think.core.plots import component_shares, plots
+from think.core.plots import plots
 from think.core.runs import RunFolder
 from think.core.series import Series, series
 from think.core.statistics import block_bootstrap_mean
@@ -141,7 +142,7 @@ def _lines(
     if not drawn:
         yield "Nothing was recorded yet."
         yield ""
-    yield from _shares(facts)
+    yield from _inside(facts)
     yield from _gates(facts)
     yield from _anomalies(facts)
     if sample is not None:
@@ -165,6 +166,8 @@ def figures(facts: Facts, unigram_loss: float | None = None) -> list[tuple[str, 
         found.append(
             ("trained start state", f"got gradient in {share.fields['h0_share']:.1%} of the first {share.step:,} steps")
         )
+    inside = (("branch gradients", internals.balance(facts.records)), ("entropy", internals.hidden(facts.records)))
+    found += [(label, text) for label, text in inside if text is not None]
     if summary.parameters is not None:
         found.append(("parameters", f"{summary.parameters:,}"))
     tokens = series(facts.records, "step", "tokens")
@@ -222,16 +225,17 @@ def _seconds(facts: Facts) -> float:
     return total + ((last - begun) if begun is not None and last is not None else 0.0)
 
 
-def _shares(facts: Facts) -> Iterator[str]:
-    rows = []
-    for name, line in component_shares(facts.records).items():
-        values = line.values[np.isfinite(line.values)]
-        if len(values):
-            rows.append((name, f"{float(np.median(values)):.1%}", f"{len(values):,}"))
-    if rows:
+def _inside(facts: Facts) -> Iterator[str]:
+    if rows := internals.share_rows(facts.records):
         yield "Share of the squared gradient norm, median over the records:"
         yield ""
-        yield from _table(("component", "share", "records"), rows)
+        yield from _table(internals.SHARES, rows)
+    if rows := internals.health_rows(facts.records):
+        yield "## State health"
+        yield ""
+        yield "The newest look at each recurrent state; `think/core/training/health.py` says what the columns mean."
+        yield ""
+        yield from _table(internals.HEALTH, rows)
 
 
 def _gates(facts: Facts) -> Iterator[str]:
