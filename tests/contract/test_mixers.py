@@ -1,5 +1,7 @@
 """What every mixer must obey; parametrised over the folder, so a new file is tested at birth."""
 
+import json
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -26,8 +28,11 @@ def thinking(request):
     return model(name, **changes)
 
 
-def test_every_mixer_has_an_example():
-    assert set(plugins.names(FAMILY)) == set(MIXERS)
+@pytest.mark.parametrize("name", plugins.names(FAMILY))
+def test_what_a_mixer_offers_for_trial_is_legal_and_names_all_it_needs(name):
+    spec = plugins.load(FAMILY, name)
+    assert "kind" not in spec.tiny
+    assert spec.Settings.model_validate_json(json.dumps({"kind": name, **spec.tiny})).kind == name
 
 
 def test_shapes_and_finite(thinking):

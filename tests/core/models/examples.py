@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 
+from think.core import plugins
 from think.core.models import Settings, Thinking, build
+from think.core.models.thinking import MIXERS as FAMILY
 
 VOCABULARY = 40
 
@@ -14,6 +16,7 @@ MAMBA = {"expand": 1, "head_width": 8, "state": 6}
 MEMORY = {"h0": True, "h0_deviation": 0.5, "norm": {"groups": 4, "period": 16}}
 
 MIXERS: dict[str, dict[str, Any]] = {
+    **{name: {"kind": name, **plugins.load(FAMILY, name).tiny} for name in plugins.names(FAMILY)},
     "hybrid": {"kind": "hybrid", "rwkv": RWKV, "mamba": MAMBA, "memory": MEMORY},
     "rwkv6": {"kind": "rwkv6", **RWKV, "memory": MEMORY},
     "mamba2": {"kind": "mamba2", **MAMBA, "memory": MEMORY},

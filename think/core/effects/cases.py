@@ -95,11 +95,17 @@ def _around(kinds: dict[Place, str], workspace: Path, key: str) -> Tree:
     tree = fixtures.tree(workspace)
     for table, kind in sorted(kinds.items(), key=lambda item: len(item[0])):
         if get(tree, (*table, KIND)) != kind:
-            put(tree, table, deepcopy({KIND: kind, **fixtures.VARIANTS[dotted(table)][kind]}))
+            put(tree, table, deepcopy({KIND: kind, **_needs(dotted(table), kind)}))
     if fixtures.CROSSINGS.get(key):
         for place, value in fixtures.CROSSINGS[key].items():
             put(tree, tuple(place.split(".")), deepcopy(value))
     return tree
+
+
+def _needs(table: str, kind: str) -> Tree:
+    if kind not in fixtures.VARIANTS.get(table, {}):
+        raise LookupError(f"{table}.kind = {kind!r} has no entry in VARIANTS of {fixtures.__name__}")
+    return fixtures.VARIANTS[table][kind]
 
 
 def _of_leaf(leaf: Leaf, workspace: Path) -> Case:

@@ -9,25 +9,23 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from think.core import plugins
+from think.core.models.thinking import MIXERS
+
 Tree = dict[str, Any]
 
-RWKV: Tree = {"heads": 2, "mix_rank": 2, "decay_rank": 2, "retention": {"fastest": 0.9, "slowest": 0.99}}
-MAMBA: Tree = {
-    "expand": 1,
-    "head_width": 8,
-    "state": 4,
-    "window": 3,
-    "retention": {"fastest": 0.9, "slowest": 0.99},
-}
-MEMORY: Tree = {"h0": True, "h0_deviation": 0.5, "norm": {"groups": 4, "period": 8}}
+TINY_RUN_MIXER = "hybrid"
+"Has the parts of all others."
+
+
+def _mixers() -> dict[str, Tree]:
+    """Every mixer of the folder as its own file wants it tried, that of the tiny run first."""
+    names = sorted(plugins.names(MIXERS), key=lambda name: (name != TINY_RUN_MIXER, name))
+    return {name: dict(plugins.load(MIXERS, name).tiny) for name in names}
+
 
 VARIANTS: dict[str, dict[str, Tree]] = {
-    "model.mixer": {
-        "hybrid": {"rwkv": RWKV, "mamba": MAMBA, "memory": MEMORY, "fusion": {"kind": "hybrid_norm"}},
-        "rwkv6": {**RWKV, "memory": MEMORY},
-        "mamba2": {**MAMBA, "memory": MEMORY},
-        "attention": {"heads": 2, "context": 6},
-    },
+    "model.mixer": _mixers(),
     "model.mixer.fusion": {
         "weighted": {},
         "residual": {},

@@ -78,3 +78,7 @@ class Memory(nn.Module):
         grouped = rearrange(state, "B H R C -> B H (R C)").unflatten(-1, (self.groups, -1))
         scaled = grouped * torch.rsqrt(grouped.square().mean(-1, keepdim=True) + STATE_EPSILON)
         return scaled.flatten(-2).unflatten(-1, self.shape[1:]) * self.gain
+
+
+TINY = {"h0": True, "h0_deviation": 0.5, "norm": {"groups": 4, "period": 8}}
+"For tests: a start state that is seen, a norm that acts within a few tokens."

@@ -36,7 +36,7 @@ PLAIN_BRANCHES = 0.2
 
 
 if TYPE_CHECKING:
-    MixerSettings = Base
+    from think.core.models.mixers import MixerSettings
 else:
     # the folder is the registry: the union holds whatever mixers there are
     _KINDS = [plugins.load(MIXERS, name).Settings for name in plugins.names(MIXERS)]
@@ -100,7 +100,7 @@ class Settings(Base):
 
     @model_validator(mode="after")
     def _fits(self) -> "Settings":
-        self.mixer.check(self.width)  # type: ignore[attr-defined]
+        self.mixer.check(self.width)
         if self.anchors is not None:
             self.anchors.attention.check(self.width)
             outside = sorted(i for i in self.anchors.layers(self.layers) if i >= self.layers)

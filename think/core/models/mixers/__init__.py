@@ -1,20 +1,28 @@
 """Mixers: what lets a token see the ones before it. One file each; `kind = "NAME"` is the file NAME.py.
 
-A mixer's file exports `SPEC = Mixer(Settings, build)`; `build(settings, width, output_scale)` returns a
+A mixer's file exports `SPEC = Mixer(Settings, build, tiny)`; `build(settings, width, output_scale)` returns a
 `MixerModule`. It obeys: no look-ahead; any cut of a stream into calls gives the same function; a reset hides all that
 came before. The tests in tests/contract/test_mixers.py run for every file in this folder.
 
 B batch  T time  D width
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from think.core.models.state import LayerState
 from think.presets.base import Settings
+
+
+class MixerSettings(Settings):
+    """What the Settings of a mixer derive from."""
+
+    def check(self, width: int) -> None:
+        """Raises ValueError when the mixer does not fit a model of this width; by default every width fits."""
 
 
 class MixerModule(nn.Module):
@@ -44,5 +52,7 @@ class MixerModule(nn.Module):
 class Mixer:
     """What a mixer's file exports."""
 
-    Settings: type[Settings]
+    Settings: type[MixerSettings]
     build: Callable[..., MixerModule]
+    tiny: Mapping[str, Any]
+    "a preset's settings of the smallest one that shows all it does, for width 16; the contract and effect tests use it"

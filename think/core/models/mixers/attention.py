@@ -17,17 +17,16 @@ from torch.nn import functional
 
 from think.core.errors import BadData
 from think.core.models.layers import linear
-from think.core.models.mixers import Mixer, MixerModule
+from think.core.models.mixers import Mixer, MixerModule, MixerSettings
 from think.core.models.roles import Component
 from think.core.models.state import LayerState
-from think.presets.base import Settings as Base
 from think.presets.base import knob
 
 ROTARY_BASE = 10_000.0
 "Wavelengths run from 2 pi to 2 pi times this many tokens, as published."
 
 
-class Sizes(Base):
+class Sizes(MixerSettings):
     """Sizes of one attention layer."""
 
     heads: PositiveInt = knob(acts_on="graph")
@@ -149,4 +148,4 @@ def build(settings: Settings, width: int, output_scale: float) -> MixerModule:
     return Attention(settings, width, output_scale)
 
 
-SPEC = Mixer(Settings, build)
+SPEC = Mixer(Settings, build, tiny={"heads": 2, "context": 6})

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from think.core.models.fusion import FusionSettings, HybridNormSettings, build_fusion
 from think.core.models.layers import RMSNorm
+from think.core.models.memory import TINY as TINY_MEMORY
 from think.core.models.memory import MemorySettings
-from think.core.models.mixers import Mixer, MixerModule, mamba2, rwkv6
+from think.core.models.mixers import Mixer, MixerModule, MixerSettings, mamba2, rwkv6
 from think.core.models.state import LayerState
-from think.presets.base import Settings as Base
 
 
-class Settings(Base):
+class Settings(MixerSettings):
     """Both recurrences in each block."""
 
     kind: Literal["hybrid"] = "hybrid"
@@ -77,4 +77,8 @@ def build(settings: Settings, width: int, output_scale: float) -> MixerModule:
     return Hybrid(settings, width, output_scale)
 
 
-SPEC = Mixer(Settings, build)
+SPEC = Mixer(
+    Settings,
+    build,
+    tiny={"rwkv": rwkv6.TINY, "mamba": mamba2.TINY, "memory": TINY_MEMORY, "fusion": {"kind": "hybrid_norm"}},
+)

@@ -17,8 +17,9 @@ from torch.nn import functional
 
 from think.core.models.initialisation import RetentionSettings, inverse_softplus, mamba_decay
 from think.core.models.layers import RMSNorm, linear
+from think.core.models.memory import TINY as TINY_MEMORY
 from think.core.models.memory import Memory, MemorySettings
-from think.core.models.mixers import Mixer, MixerModule
+from think.core.models.mixers import Mixer, MixerModule, MixerSettings
 from think.core.models.roles import Component, Role
 from think.core.models.state import LayerState
 from think.kernels.causal_conv import causal_conv
@@ -55,7 +56,7 @@ class Branch(Base):
         memory.fits(self.head_width, self.state)
 
 
-class Settings(Branch):
+class Settings(Branch, MixerSettings):
     """A model whose only mixer is Mamba-2."""
 
     kind: Literal["mamba2"] = "mamba2"
@@ -149,4 +150,6 @@ def build(settings: Settings, width: int, output_scale: float) -> MixerModule:
     return Mamba2(settings, settings.memory, width, output_scale)
 
 
-SPEC = Mixer(Settings, build)
+TINY = {"expand": 1, "head_width": 8, "state": 4, "window": 3, "retention": {"fastest": 0.9, "slowest": 0.99}}
+
+SPEC = Mixer(Settings, build, tiny={**TINY, "memory": TINY_MEMORY})

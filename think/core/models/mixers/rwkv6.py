@@ -18,8 +18,9 @@ from torch.nn import functional
 
 from think.core.models.initialisation import RetentionSettings, rwkv_decay
 from think.core.models.layers import LowRank, linear, shift
+from think.core.models.memory import TINY as TINY_MEMORY
 from think.core.models.memory import Memory, MemorySettings
-from think.core.models.mixers import Mixer, MixerModule
+from think.core.models.mixers import Mixer, MixerModule, MixerSettings
 from think.core.models.roles import Component, Role
 from think.core.models.state import LayerState
 from think.kernels.rwkv6 import rwkv6
@@ -53,7 +54,7 @@ class Branch(Base):
         memory.fits(width // self.heads, width // self.heads)
 
 
-class Settings(Branch):
+class Settings(Branch, MixerSettings):
     """A model whose only mixer is RWKV-6."""
 
     kind: Literal["rwkv6"] = "rwkv6"
@@ -153,4 +154,6 @@ def build(settings: Settings, width: int, output_scale: float) -> MixerModule:
     return Rwkv6(settings, settings.memory, width, output_scale)
 
 
-SPEC = Mixer(Settings, build)
+TINY = {"heads": 2, "mix_rank": 2, "decay_rank": 2, "retention": {"fastest": 0.9, "slowest": 0.99}}
+
+SPEC = Mixer(Settings, build, tiny={**TINY, "memory": TINY_MEMORY})
