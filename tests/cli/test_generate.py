@@ -175,7 +175,7 @@ def test_every_option_of_the_draw_counts(run: Path, capsys: pytest.CaptureFixtur
     asked = ["--prompt", "Once", "--tokens", "15", "--seed", "4", "--temperature", "3", "--top-p", "1"]
     text = _answer(capsys, *asked)["text"]
     assert text == think.load(run).generate("Once", tokens=15, seed=4, temperature=3.0, top_p=1.0)
-    for option, value in (("--tokens", "14"), ("--seed", "5"), ("--temperature", "0"), ("--top-p", "0.01")):
+    for option, value in (("--tokens", "1"), ("--seed", "5"), ("--temperature", "0"), ("--top-p", "0.01")):
         changed = [value if before == option else word for before, word in zip(["", *asked], asked, strict=False)]
         assert _answer(capsys, *changed)["text"] != text, option
 
