@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from think.core.device import keep_freed_memory
 from think.core.models import build
 from think.core.settings import RunSettings
 from think.presets.decode import decode
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
+    keep_freed_memory()  # as training does; it serves both contestants
     settings = decode(read(asked.preset, [], {}, {}), RunSettings).settings.model
     figures = []
     for length, goal in GOALS.items():

@@ -1,12 +1,13 @@
 """What "auto" becomes, and what is refused."""
 
 import json
+import platform
 import shutil
 
 import pytest
 import torch
 
-from think.core.device import RuntimeSettings, available_cores, compiled, compiling, prepare, resolve
+from think.core.device import RuntimeSettings, available_cores, compiled, compiling, keep_freed_memory, prepare, resolve
 from think.core.errors import BadSettings, MachineCannot
 from think.kernels import choose
 
@@ -70,3 +71,7 @@ def test_kernels_by_name(name: str) -> None:
 def test_unknown_kernels_are_refused_with_what_there_is() -> None:
     with pytest.raises(BadSettings, match="reference"):
         resolve(RuntimeSettings(device="cpu", kernels="guessed"))
+
+
+def test_freed_memory_is_kept_where_the_library_can() -> None:
+    assert keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
