@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,8 @@ kind = "character"
 
 [data]
 path = "data"
+split_on = "record"
+validation = 0.2
 
 [stage1]
 steps = 8
@@ -174,7 +177,9 @@ def test_resume_refuses_other_data(place: Path, tmp_path: Path, capsys: pytest.C
     assert think("--preset", "small.toml", "--out", "kept", "--set", "stage1.steps=2") == Exit.DONE
     (tmp_path / "text.txt").write_text("".join(f"{n} green bottles\n" for n in range(40)), encoding="utf-8")
     source = {"kind": "text", "path": str(tmp_path / "text.txt")}
-    settings = DataSettings.model_validate_json(json.dumps({"split_on": "record", "sources": [source]}))
+    settings = DataSettings.model_validate_json(
+        json.dumps({"split_on": "record", "validation": 0.2, "sources": [source]})
+    )
     pack(settings.sources, settings, train(CharacterSettings(), texts(settings.sources, settings)), tmp_path / "other")
     before = {path: path.read_bytes() for path in (place / "runs/kept").rglob("*") if path.is_file()}
     assert think("--resume", "--out", "kept", "--data", "other", "--set", "stage1.steps=4") == Exit.BAD_SETTINGS
@@ -218,6 +223,34 @@ def test_a_damaged_pack_is_refused(place: Path, packed: Path, capsys: pytest.Cap
         (place / "broken" / file.name).write_bytes(file.read_bytes()[: -3 if file.suffix == ".tokens" else None])
     assert think("--preset", "small.toml", "--data", "broken") == Exit.BAD_DATA
     assert "damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["train-00000.tokens", "validation-00000.ends", "tokenizer.json", "manifest.json"])
+def test_one_flipped_bit_in_a_pack_is_refused_before_anything_is_written(
+    place: Path, packed: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    shutil.copytree(packed, place / "broken")
+    content = bytearray((place / "broken" / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (place / "broken" / name).write_bytes(content)
+    assert think("--preset", "small.toml", "--data", "broken", "--out", "first") == Exit.BAD_DATA
+    said = capsys.readouterr().err
+    assert f"broken/{name}" in said
+    assert "--force" in said
+    assert not (place / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "change", ["data.split_on=blank_line", "data.validation=0.1", 'tokenizer={kind="bpe", size=300}']
+)
+def test_data_packed_in_another_way_than_the_settings_say_are_refused(
+    place: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    assert think("--preset", "small.toml", "--set", change) == Exit.BAD_SETTINGS
+    said = capsys.readouterr().err
+    assert "packed with other settings: " + change.partition("=")[0] in said
+    assert "think data pack --preset small.toml --out FOLDER" in said
+    assert not (place / "runs").exists()
 
 
 def test_a_second_writer_is_told_who_holds_the_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

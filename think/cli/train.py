@@ -59,7 +59,7 @@ def stage1(
     if folder is not None:
         _refuse_other_settings(folder, resolved)
     name = _first_preset(folder) if folder is not None else _name_of(resolved, preset)
-    request, plan = _request(resolved, preset, name, resume)
+    request, plan = _request(resolved, preset, name, resume, every_byte=not dry_run)
     if dry_run:
         _show_plan(request, plan)
         return
@@ -71,7 +71,9 @@ def stage1(
     _answer(finished, _report(finished))
 
 
-def _request(resolved: "Resolved[RunSettings]", preset: str, name: str, resume: bool) -> "tuple[Request, RunPlan]":
+def _request(
+    resolved: "Resolved[RunSettings]", preset: str, name: str, resume: bool, *, every_byte: bool
+) -> "tuple[Request, RunPlan]":
     """What the stage is asked to do, checked before anything is written."""
     from dataclasses import replace
     from json import dumps
@@ -87,14 +89,15 @@ def _request(resolved: "Resolved[RunSettings]", preset: str, name: str, resume: 
     request = Request(
         settings=settings.stage1,
         model=settings.model,
-        data=Path(settings.data.path),
+        tokenizer=settings.tokenizer,
+        data=settings.data,
         pack_command=f"think data pack --preset {preset}",
         machine=device.resolve(environment.prefer(settings.runtime)),
         preset=name,
         digests=resolved.digests,
         resume=resume,
     )
-    packed = plugins.load(STAGES, "stage1").check(request)
+    packed = plugins.load(STAGES, "stage1").check(request, every_byte=every_byte)
     request = replace(request, digests={**resolved.digests, "pack": packed.digest})
     plan = derive("stage1", request.settings, request.model, packed, request.machine, request.digests)
     described = {"preset": name, **plan.as_json()}

@@ -464,6 +464,23 @@ def test_every_flipped_bit_and_lost_byte_is_found(tmp_path: Path) -> None:
     Packed.open(out).verify()
 
 
+@pytest.mark.parametrize("name", ["train-00000.tokens", "tokenizer.json", "manifest.json"])
+def test_packing_again_tells_of_damage_and_repairs_it_by_force(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out"
+    wanted = data(write(tmp_path / "in", a=LINES))
+    tokenizer = packed(wanted, out).tokenizer
+    good = content(out)
+    bad = bytearray((out / name).read_bytes())
+    bad[len(bad) // 2] ^= 1
+    (out / name).write_bytes(bytes(bad))
+    with pytest.raises(BadData) as caught:
+        pack(wanted.sources, wanted, tokenizer, out)
+    assert caught.value.where == str(out / name)
+    assert "--force" in str(caught.value.remedy)
+    pack(wanted.sources, wanted, tokenizer, out, force=True)
+    assert content(out) == good
+
+
 def test_missing_and_short_files_are_named_on_opening(tmp_path: Path) -> None:
     out = tmp_path / "out"
     found = packed(data(write(tmp_path / "in", a=LINES), validation=0.0), out)

@@ -165,5 +165,6 @@ def _damaged(path: Path, folder: Path) -> BadData:
     return BadData(
         "the manifest is damaged: it does not match its own checksum",
         where=str(path),
+        expected="the file as `think data pack` wrote it",
         remedy=f"restore it from a copy, or pack again: think data pack … --out {folder} --force",
     )

@@ -36,6 +36,7 @@ from think.core.data.pieces import Piece, pieces_of
 from think.core.data.settings import FAMILY, DataSettings
 from think.core.data.shards import JOURNAL, Journal, Place, ShardWriter
 from think.core.data.sources import Document, Origin, Reading, Source, SourceSettings
+from think.core.data.store import Packed
 from think.core.data.tokenizer import Tokenizer
 from think.core.durable import replace_file, sync
 from think.core.errors import BadData, BadSettings, Locked, UsageError
@@ -190,7 +191,8 @@ def _plan(corpus: Corpus, settings: DataSettings, tokenizer: Tokenizer) -> str:
 
 
 def _stands_already(out: Path, plan: str, force: bool) -> bool:
-    """Whether the same pack is in place already. Raises UsageError for anything else that is not to be replaced."""
+    """Whether the same pack is in place already. Raises UsageError for anything else that is not to be replaced,
+    BadData for a damaged pack."""
     with writing(out):
         if not out.exists() or (out.is_dir() and not any(out.iterdir())):
             return False
@@ -210,15 +212,7 @@ def _stands_already(out: Path, plan: str, force: bool) -> bool:
             where=str(out),
             remedy="choose another folder with --out, or replace it with --force",
         )
-    for file in manifests.files(found):
-        path = out / file.name
-        if not path.is_file() or path.stat().st_size != file.bytes:
-            raise BadData(
-                "this shard of the pack is damaged: it is missing or has another size",
-                where=str(path),
-                expected=f"{file.bytes} bytes",
-                remedy="pack again with --force",
-            )
+    Packed.open(out).verify()  # "already packed" is said of whole packs only
     (out / JOURNAL).unlink(missing_ok=True)
     return True
 

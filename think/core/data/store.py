@@ -123,10 +123,8 @@ class Packed:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer whose ids the shards hold. Raises BadData when it is not the one that packed them."""
-        tokenizer = Tokenizer.load(self.path)
-        if tokenizer.digest != self.manifest.tokenizer.sha256:
-            raise _damaged(self.path / TOKENIZER_FILE, "its checksum differs", self.manifest.tokenizer.sha256)
-        return tokenizer
+        self._verify_tokenizer()
+        return Tokenizer.load(self.path)
 
     def split(self, name: SplitName) -> Split:
         """The train or validation split. Raises Missing when nothing was held out."""
@@ -146,10 +144,18 @@ class Packed:
             if sha256_of(place) != file.sha256:
                 raise _damaged(place, "its checksum differs", file.sha256)
             total += file.bytes
-        content = (self.path / TOKENIZER_FILE).read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.manifest.tokenizer.sha256:
-            raise _damaged(self.path / TOKENIZER_FILE, "its checksum differs", self.manifest.tokenizer.sha256)
-        return total + len(content)
+        return total + self._verify_tokenizer()
+
+    def _verify_tokenizer(self) -> int:
+        """Size of the tokenizer's file in bytes."""
+        path, expected = self.path / TOKENIZER_FILE, self.manifest.tokenizer.sha256
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise _damaged(path, "it is missing", expected) from None
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise _damaged(path, "its checksum differs", expected)
+        return len(content)
 
 
 def _damaged(path: Path, what: str, expected: str) -> BadData:

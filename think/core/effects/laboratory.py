@@ -153,7 +153,8 @@ class Laboratory:
         request = Request(
             settings=settings.stage1,
             model=settings.model,
-            data=Path(settings.data.path),
+            tokenizer=settings.tokenizer,
+            data=settings.data,
             pack_command="think data pack",
             machine=resolve(settings.runtime),
             preset="effects",

@@ -6,9 +6,11 @@ command lines, and prints nothing.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Protocol
 
+from think.core.data.settings import DataSettings
+from think.core.data.store import Packed
+from think.core.data.tokenizer import TokenizerSettings
 from think.core.device import Machine
 from think.core.models.thinking import Settings as ModelSettings
 from think.core.runs import RunFolder
@@ -28,7 +30,8 @@ class Request:
 
     settings: LoopSettings
     model: ModelSettings
-    data: Path
+    tokenizer: TokenizerSettings
+    data: DataSettings
     pack_command: str
     "the command that makes the data, for the message when they are not there"
     machine: Machine
@@ -49,11 +52,16 @@ class Finished:
     notes: tuple[str, ...] = ()
 
 
+class Check(Protocol):
+    """Everything that can be wrong before a folder is made or a step taken; `every_byte` reads the data for it."""
+
+    def __call__(self, request: Request, *, every_byte: bool = False) -> Packed: ...
+
+
 @dataclass(frozen=True)
 class Stage:
     """What a stage's file exports."""
 
     Settings: type[Settings]
     run: Callable[[Request, RunFolder, Watcher], Finished]
-    check: Callable[[Request], Any]
-    "everything that can be wrong before a folder is made or a step taken"
+    check: Check

@@ -1,5 +1,7 @@
 """Stage 1 trains the backbone: a language model on packed text, the state handed from step to step."""
 
+from pathlib import Path
+
 import torch
 
 from think.core import seeding
@@ -25,29 +27,34 @@ class Stage1Settings(LoopSettings):
     """Training of the backbone."""
 
 
-def check(request: Request) -> Packed:
+def check(request: Request, *, every_byte: bool = False) -> Packed:
     """Open the data and hold it against the settings; nothing is written.
 
+    every_byte  read the data and compare every checksum: once in a run, before its folder is made
     Raises Missing when there are no data, BadData when they are damaged or too short, BadSettings when they do not fit.
     """
-    if not request.data.is_dir():
+    folder = Path(request.data.path)
+    if not folder.is_dir():
         raise Missing(
             "there are no packed data",
-            where=str(request.data),
+            where=str(folder),
             expected="a folder that `think data pack` has written",
             remedy=request.pack_command,
         )
-    packed = Packed.open(request.data)
+    packed = Packed.open(folder)
+    _refuse_other_packing(request, packed)
     size, vocabulary = packed.tokenizer.size, request.model.vocabulary
     if size > vocabulary:
         raise BadSettings(
             f"the tokenizer of these data has {size} tokens, model.vocabulary is {vocabulary}",
-            where=str(request.data),
+            where=str(folder),
             expected=f"model.vocabulary of at least {size}",
             remedy=f"--set model.vocabulary={size}, or pack the data with a smaller tokenizer: {request.pack_command}",
         )
     _tracks(packed, request.settings).at(0, request.settings.longest)
     packed.split("validation")
+    if every_byte:
+        packed.verify()
     return packed
 
 
@@ -127,11 +134,32 @@ def _train(
     return Finished(folder, progress, score, already, notes)
 
 
+def _refuse_other_packing(request: Request, packed: Packed) -> None:
+    """Settings that only packing reads must not lie about the data that a run is trained on."""
+    made, asked = packed.manifest, request.data
+    pairs: list[tuple[str, object, object]] = [
+        ("tokenizer.kind", made.tokenizer.kind, request.tokenizer.kind),
+        ("data.split_on", made.split_on, asked.split_on),
+        *(("data.validation", source.division.share, asked.validation) for source in made.sources),
+    ]
+    differing = {key: (held, wanted) for key, held, wanted in pairs if held != wanted}
+    if differing:
+        raise BadSettings(
+            "these data were packed with other settings: "
+            + ", ".join(f"{key} = {held}, not {wanted}" for key, (held, wanted) in differing.items()),
+            where=str(packed.path),
+            expected="data that are packed as the settings say",
+            remedy=f"pack again into another folder: {request.pack_command} --out FOLDER; "
+            + "or train on them as they are: "
+            + " ".join(f"--set {key}={held}" for key, (held, _) in differing.items()),
+        )
+
+
 def _refuse_other_data(trained: dict[str, str], request: Request, packed: Packed) -> None:
     if trained["pack"] != packed.digest:
         raise BadSettings(
             "the run was trained on other data",
-            where=str(request.data),
+            where=str(packed.path),
             expected=f"the pack with digest {trained['pack'][:16]}…, this one has {packed.digest[:16]}…",
             remedy="give the folder of the first data with --data, or start a new run with another --out",
         )
