@@ -207,3 +207,9 @@ def test_names() -> None:
     assert run.chosen(["G2"]) == ["g2"]
     with pytest.raises(UsageError, match="g9"):
         run.chosen(["g9"])
+
+
+def test_an_unknown_gate_is_called_a_gate_and_all_are_named() -> None:
+    with pytest.raises(UsageError, match="no gate named 'g9'") as caught:
+        run.chosen(["g0", "g9"])
+    assert caught.value.expected == f"one of {', '.join(run.gates())}"

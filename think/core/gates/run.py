@@ -41,7 +41,11 @@ def gates() -> list[str]:
 
 
 def load(name: str) -> Gate:
-    """One gate. Raises UsageError with the nearest and all names for an unknown one."""
+    """One gate. Raises UsageError with all names for an unknown one."""
+    if name not in gates():
+        raise UsageError(
+            f"there is no gate named {name!r}", expected=f"one of {', '.join(gates())}", remedy="think gate list"
+        )
     gate: Gate = plugins.load(FAMILY, file_name(name))
     return gate
 
