@@ -57,6 +57,15 @@ class TestNames:
     def test_a_path_is_taken_as_it_is(self, tmp_path: Path) -> None:
         assert locate(tmp_path / "runs", f"{tmp_path}/elsewhere/x") == tmp_path / "elsewhere" / "x"
 
+    @pytest.mark.parametrize("name", ["./x", "x/", "."])
+    def test_a_path_of_one_part_does_not_become_a_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        path = locate(tmp_path / "runs", name)
+        assert path == tmp_path / name
+        assert locate(tmp_path / "runs", str(path)) == path
+
 
 class TestFolders:
     def test_a_folder_that_holds_something_is_not_taken(self, tmp_path: Path) -> None:
@@ -66,6 +75,14 @@ class TestFolders:
         (tmp_path / "full" / "thesis.txt").touch()
         with pytest.raises(UsageError, match="--resume"):
             RunFolder.create(tmp_path, "full")
+
+    def test_what_a_process_left_that_was_killed_at_once_does_not_count(self, tmp_path: Path) -> None:
+        (tmp_path / "killed").mkdir()
+        for name in (".lock", ".settings.toml.new"):
+            (tmp_path / "killed" / name).write_text("half")
+        assert RunFolder.create(tmp_path, "killed").is_blank()
+        (tmp_path / "killed" / "tokenizer.json").touch()
+        assert not RunFolder(tmp_path / "killed").is_blank()
 
     def test_a_place_that_cannot_be_written_says_so(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

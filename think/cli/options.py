@@ -30,7 +30,12 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as stage1.steps=50; may be repeated."),
 ]
-Out = Annotated[Path | None, typer.Option("--out", metavar="RUN", help="Folder of the run; a bare name goes to runs.")]
+# A text, not a Path: Path("./x") is "x", which would name a run among the runs.
+Out = Annotated[
+    str | None,
+    typer.Option("--out", metavar="RUN", help="Name of the run, or a folder such as ./first; names go to runs."),
+]
+Folder = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Folder to write.")]
 Data = Annotated[Path | None, typer.Option("--data", metavar="FOLDER", help="Packed data to use.")]
 Run = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Run name or folder; the newest when absent.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from think.cli.console import console
-from think.cli.options import Json, Out
+from think.cli.options import Folder, Json
 
 if TYPE_CHECKING:
     from think.core.report import Sample
@@ -185,7 +185,7 @@ def export(
     to: Annotated[
         str, typer.Option("--to", metavar="FORMAT", autocompletion=_formats, help=", ".join((*LOGS, MODEL)) + ".")
     ] = "",
-    out: Out = None,
+    out: Folder = None,
     json: Json = False,
 ) -> None:
     """Export telemetry (TensorBoard, W&B offline, Arrow) or the model (Hugging Face style folder)."""

@@ -31,6 +31,7 @@ from think.core.telemetry.summary import Summary
 from think.core.telemetry.writer import segments
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_LEFT_BEHIND = re.compile(r"\.lock|\..+\.new")
 _NUMBERED = re.compile(r"(.+)-(\d{4,})")
 
 SILENT_SECONDS = 60.0
@@ -77,7 +78,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, root: Path, name: str) -> "RunFolder":
-        """Make the folder of a new run; an empty folder of that name is taken.
+        """Make the folder of a new run; one of that name that is still blank is taken.
 
         name: a plain name below `root`, or a path of its own when it holds a separator.
         Raises UsageError when there is a run already, InputOutput when the folder cannot be made.
@@ -85,7 +86,7 @@ class RunFolder:
         run = cls(locate(root, name))
         try:
             run.path.mkdir(parents=True, exist_ok=True)
-            occupied = any(run.path.iterdir())
+            occupied = not run.is_blank()
         except OSError as error:
             raise _cannot("make the run folder", run.path, error) from error
         if occupied:
@@ -119,8 +120,11 @@ class RunFolder:
     def open(cls, root: Path, name: str) -> "RunFolder":
         """The folder of an existing run, by name below `root` or by path. Raises Missing with the nearest names."""
         run = cls(locate(root, name))
-        if run.exists():
-            return run
+        try:
+            if run.exists():
+                return run
+        except OSError as error:
+            raise _cannot("open the run", run.path, error) from error
         available = [other.name for other in runs(root)]
         nearest = difflib.get_close_matches(name, available, n=1)
         raise Missing(
@@ -133,6 +137,13 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether the folder holds a run: its settings, telemetry or checkpoints."""
         return self.settings_file.is_file() or bool(segments(self.path)) or self.checkpoints.is_dir()
+
+    def is_blank(self) -> bool:
+        """Whether nothing was written yet: at most the lock, and files half-written, of a process that was killed.
+
+        Raises OSError when the folder cannot be looked at.
+        """
+        return all(_LEFT_BEHIND.fullmatch(entry.name) for entry in self.path.iterdir())
 
     def summary(self) -> Summary:
         """State and latest figures, read from the end of the telemetry."""
@@ -218,8 +229,9 @@ class RunFolder:
 
 def locate(root: Path, name: str) -> Path:
     """The folder a run name stands for: below `root`, or itself when it is a path."""
-    if os.sep in name or name in (".", ".."):
-        return Path(name)
+    if "\0" not in name and (os.sep in name or name in (".", "..")):
+        path = Path(name)  # forgets a leading "./": without a folder before it the path would read like a name
+        return path if os.sep in str(path) else path.absolute()
     if not _NAME.fullmatch(name):
         raise BadSettings(
             f"{name!r} cannot name a run",
