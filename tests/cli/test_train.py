@@ -270,6 +270,57 @@ def test_a_second_writer_is_told_who_holds_the_run(place: Path, capsys: pytest.C
     writer.communicate()
 
 
+def test_a_path_of_one_part_is_a_folder_here_and_no_name(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert think("--preset", "small.toml", "--out", "./here", "--set", "stage1.steps=2") == Exit.DONE
+    assert (place / "here/settings.toml").is_file()
+    assert not (place / "runs").exists()
+    assert think("--resume", "--out", "./here") == Exit.DONE
+    assert "was finished already" in capsys.readouterr().out
+
+
+def test_a_run_killed_before_it_wrote_anything_starts_over(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "runs/killed").mkdir(parents=True)
+    (place / "runs/killed/.lock").touch()
+    (place / "runs/killed/.settings.toml.new").write_text("[mod")
+    assert think("--resume", "--out", "killed") == Exit.MISSING
+    assert "start it over: think train stage1 --preset NAME --out killed" in capsys.readouterr().err
+    arguments = ["--preset", "small.toml", "--set", "stage1.steps=2"]
+    assert think("--resume", "--out", "killed", *arguments) == Exit.DONE
+    assert "it starts over" in capsys.readouterr().err
+    (start,) = records("killed", "run_start")
+    assert start.fields["resumed_from_step"] is None
+    (place / "runs/killed/settings.toml").unlink()
+    assert think("--resume", "--out", "killed", *arguments) == Exit.MISSING
+    assert "the settings of this run are gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "section"), [("\nseed = 0", "\nseed = 5", "stage1"), ("width = 16", "width = 32", "model")]
+)
+def test_settings_edited_by_hand_are_noticed(
+    place: Path, capsys: pytest.CaptureFixture[str], before: str, after: str, section: str
+) -> None:
+    assert think("--preset", "small.toml", "--out", "edited", "--set", "stage1.steps=2") == Exit.DONE
+    file = place / "runs/edited/settings.toml"
+    text = file.read_text()
+    file.write_text(text.replace(before, after, 1))
+    telemetry = len(list((place / "runs/edited").glob("telemetry-*")))
+    assert think("--resume", "--out", "edited", "--set", "stage1.steps=4") == Exit.BAD_SETTINGS
+    assert f"edited: [{section}] does not match its digest" in capsys.readouterr().err
+    assert len(list((place / "runs/edited").glob("telemetry-*"))) == telemetry
+    code = run(["generate", "--run", "edited", "--tokens", "2", "--seed", "1"])
+    assert code == (Exit.BAD_SETTINGS if section == "model" else Exit.DONE)
+    file.write_text(text + "\n# a remark changes nothing\n")
+    assert think("--resume", "--out", "edited", "--set", "stage1.steps=4") == Exit.DONE
+
+
+def test_another_tokenizer_in_a_run_is_noticed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert think("--preset", "small.toml", "--out", "swapped", "--set", "stage1.steps=2") == Exit.DONE
+    train(CharacterSettings(), ["other letters"]).save(place / "runs/swapped")
+    assert run(["generate", "--run", "swapped", "--tokens", "2"]) == Exit.BAD_DATA
+    assert "not the tokenizer that the run was trained with" in capsys.readouterr().err
+
+
 def test_a_folder_that_holds_something_is_left_alone(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "runs/taken").mkdir(parents=True)
     (place / "runs/taken/letter.txt").write_text("dear")

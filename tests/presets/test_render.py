@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt
 
 from think.presets.base import Settings, knob
 from think.presets.decode import Resolved, decode
-from think.presets.digest import canonical, digest
+from think.presets.digest import canonical, digest, intact
 from think.presets.positions import toml_lines
 from think.presets.problems import SettingsError
 from think.presets.render import ABSENT, as_toml, diff, explain
@@ -107,6 +107,15 @@ def test_a_rendered_tree_reads_back_as_an_equal_one(tmp_path_factory, tree):
     assert again.settings == tree
     assert again.digests == resolved.digests
     assert diff(resolved, again) == []
+
+
+@given(TREES)
+def test_each_section_of_a_rendered_tree_is_sealed(tree):
+    text = as_toml(resolve(tree))
+    sections = {"form", "inner"} | ({"extra"} if tree.extra else set())
+    assert intact(text) == sections
+    assert intact(text.replace("\n[inner]\n", "\n# a remark\n\n[inner]\n")) == sections
+    assert intact(text.replace("pair = [", "pair = [1, ", 1)) != sections
 
 
 def test_every_rendered_leaf_carries_its_origin(tmp_path):

@@ -89,6 +89,8 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         console.set_colour(user=environment.colour())
         code = _code(typer.main.get_command(app)(given, prog_name="think", standalone_mode=False))
+        if code == Exit.INTERRUPTED:  # Typer's own, for Ctrl-C before a command began: commands raise Interrupted
+            return _report(Interrupted("interrupted"))
         console.finish()
         return code
     except KeyboardInterrupt:  # before or after the command itself

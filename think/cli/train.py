@@ -48,7 +48,7 @@ def stage1(
     from think.presets.sources import Flag
 
     root = environment.runs_folder()
-    folder = _existing(root, out) if resume else None
+    folder = _existing(root, out, preset) if resume else None
     if folder is not None and preset is None:
         preset = str(folder.settings_file)
     if preset is None:
@@ -59,7 +59,7 @@ def stage1(
     if folder is not None:
         _refuse_other_settings(folder, resolved)
     name = _first_preset(folder) if folder is not None else _name_of(resolved, preset)
-    request, plan = _request(resolved, preset, name, resume, every_byte=not dry_run)
+    request, plan = _request(resolved, preset, name, folder is not None, every_byte=not dry_run)
     if dry_run:
         _show_plan(request, plan)
         return
@@ -98,7 +98,8 @@ def _request(
         resume=resume,
     )
     packed = plugins.load(STAGES, "stage1").check(request, every_byte=every_byte)
-    request = replace(request, digests={**resolved.digests, "pack": packed.digest})
+    made = {"pack": packed.digest, "tokenizer_file": packed.manifest.tokenizer.sha256}
+    request = replace(request, digests={**resolved.digests, **made})
     plan = derive("stage1", request.settings, request.model, packed, request.machine, request.digests)
     described = {"preset": name, **plan.as_json()}
     files = {
@@ -147,30 +148,56 @@ def _watcher(progress: Progress) -> Any:
     return watch
 
 
-def _existing(root: Path, out: Path | None) -> "RunFolder":
-    """The run to go on with: the one named, else the newest of this stage, which is then said."""
+def _existing(root: Path, out: str | None, preset: str | None) -> "RunFolder | None":
+    """The run to go on with: the one named, else the newest of this stage, which is then said.
+
+    None when the one named was killed before it wrote anything, so that it can only start over.
+    """
     from think.core import runs
     from think.core.errors import Missing
 
     if out is not None:
-        return runs.RunFolder.open(root, str(out))
+        named = runs.RunFolder(runs.locate(root, out))
+        if named.path.is_dir() and named.is_blank():
+            if preset is None:
+                raise Missing(
+                    "this run was stopped before it wrote its settings",
+                    where=str(named.path),
+                    remedy=f"start it over: think train stage1 --preset NAME --out {out}",
+                )
+            console.note(f"run {named.path} was stopped before it wrote anything; it starts over")
+            return None
+        return _with_settings(runs.RunFolder.open(root, out))
     found = runs.newest(root, stage="stage1")
     if found is None:
         raise Missing("there is no run to go on with", where=str(root), remedy="start one without --resume")
     console.note(f"going on with the newest run, {found.path}")
-    return found
+    return _with_settings(found)
 
 
-def _new(root: Path, out: Path | None, preset: str) -> "RunFolder":
+def _with_settings(folder: "RunFolder") -> "RunFolder":
+    from think.core.errors import Missing
+
+    if not folder.settings_file.is_file():
+        raise Missing(
+            "the settings of this run are gone, and it cannot go on without them",
+            where=str(folder.settings_file),
+            expected="the settings.toml that training wrote",
+            remedy="restore it from a copy, or start a new run with another --out",
+        )
+    return folder
+
+
+def _new(root: Path, out: str | None, preset: str) -> "RunFolder":
     from think.core import runs
 
     if out is None:
         return runs.RunFolder.numbered(root, preset)
-    busy = runs.RunFolder(runs.locate(root, str(out)))
+    busy = runs.RunFolder(runs.locate(root, out))
     if busy.lock_file.exists():
         with busy.lock():  # whoever is writing there is named, before "there is something in this folder"
             pass
-    return runs.RunFolder.create(root, str(out))
+    return runs.RunFolder.create(root, out)
 
 
 def _refuse_other_settings(folder: "RunFolder", resolved: "Resolved[RunSettings]") -> None:
@@ -182,9 +209,11 @@ def _refuse_other_settings(folder: "RunFolder", resolved: "Resolved[RunSettings]
     from think.presets.render import diff
     from think.presets.sources import read
 
+    first = decode(read(folder.settings_file), RunSettings)
+    _refuse_edited(folder)
     refused = [
         found
-        for found in diff(decode(read(folder.settings_file), RunSettings), resolved)
+        for found in diff(first, resolved)
         if found.key.partition(".")[0] in SECTIONS and not found.may_change_on_resume
     ]
     if refused:
@@ -197,6 +226,22 @@ def _refuse_other_settings(folder: "RunFolder", resolved: "Resolved[RunSettings]
             where=str(folder.settings_file),
             expected="equal settings, but for those that may change on resume (steps, cadence, device)",
             remedy="leave out --preset and --set to go on as before, or start a new run with another --out",
+        )
+
+
+def _refuse_edited(folder: "RunFolder") -> None:
+    """Settings changed by hand would be neither those of the steps behind us nor compared with them."""
+    from think.core.errors import BadSettings
+    from think.presets.digest import intact
+
+    edited = set(SECTIONS) - intact(folder.settings_file.read_text(encoding="utf-8"))
+    if edited:
+        raise BadSettings(
+            f"the settings of this run were edited: {', '.join(f'[{section}]' for section in sorted(edited))} "
+            + "does not match its digest",
+            where=str(folder.settings_file),
+            expected="the settings.toml that training wrote",
+            remedy="undo the edit; what may change on resume (steps, cadence, device) is changed with --set",
         )
 
 

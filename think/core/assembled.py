@@ -17,7 +17,7 @@ from think.core import seeding
 from think.core.data.store import Packed
 from think.core.data.tokenizer import BOS, FILE_NAME, Tokenizer
 from think.core.device import RuntimeSettings, resolve
-from think.core.errors import BadData, Missing
+from think.core.errors import BadData, BadSettings, Missing
 from think.core.export import huggingface
 from think.core.generation import Limits, Opened, pieces
 from think.core.models.thinking import Thinking, build
@@ -27,6 +27,7 @@ from think.core.training.checkpoint import Checkpoints
 from think.core.training.checkpoint import load as load_checkpoint
 from think.core.training.weights import load_weights
 from think.presets.decode import decode
+from think.presets.digest import intact
 from think.presets.sources import read
 
 DEFAULT = Limits(tokens=200)
@@ -117,10 +118,21 @@ def newest(root: Path) -> RunFolder | None:
 
 
 def read_settings(file: Path) -> RunSettings:
-    """The settings.toml of a run as it stands, nothing else mixed in. Raises Missing, or SettingsError when unfit."""
+    """The settings.toml of a run as it stands, nothing else mixed in.
+
+    Raises Missing, SettingsError when unfit, BadSettings when the model was edited by hand.
+    """
     if not file.is_file():
         raise Missing("the run has no settings", where=str(file), expected="the settings.toml that training writes")
-    return decode(read(str(file)), RunSettings).settings
+    settings = decode(read(str(file)), RunSettings).settings
+    if "model" not in intact(file.read_text(encoding="utf-8")):
+        raise BadSettings(
+            "the settings of this run were edited: [model] does not match its digest",
+            where=str(file),
+            expected="the settings.toml that training wrote; its weights are of that very model",
+            remedy="undo the edit, or train a new run with these settings",
+        )
+    return settings
 
 
 def _from_checkpoint(run: Path, path: Path, notes: tuple[str, ...], device: str) -> Assembled:
@@ -142,7 +154,15 @@ def _from_export(place: Path, device: str) -> Assembled:
 def _tokenizer(run: Path, settings: RunSettings, facts: Mapping[str, Any]) -> Tokenizer:
     """The run's own copy; else that of the data it was trained on, if they are still the same data."""
     if (run / FILE_NAME).is_file():
-        return Tokenizer.load(run)
+        own = Tokenizer.load(run)
+        if own.digest != facts["digests"].get("tokenizer_file", own.digest):  # older checkpoints do not know it
+            raise BadData(
+                "this is not the tokenizer that the run was trained with: its checksum differs",
+                where=str(run / FILE_NAME),
+                expected=facts["digests"]["tokenizer_file"],
+                remedy=f"restore it from a copy, or from the data: {settings.data.path}/{FILE_NAME}",
+            )
+        return own
     data = Path(settings.data.path)
     if not data.is_dir():
         raise Missing(
