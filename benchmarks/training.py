@@ -2,14 +2,18 @@
 
 The transformer is the plainest that people use: learned positions, pre-norm, fused causal attention without a cache,
 GELU, tied embeddings. Both take the same tokens, the same loss and fused AdamW; contestants alternate, and the ratio of
-each round is taken within the round, so a busy moment meets both. Goals: 0.4 at T = 256, 0.5 at T = 1,024.
+each round is taken within the round, so a busy moment meets both. Threads wait without spinning, as `think` has them
+do. Goals: 0.4 at T = 256, 0.5 at T = 1,024.
 
     python benchmarks/training.py [--preset cpu_small] [--rounds 9] [--threads 2]
 """
 
 import argparse
+import os
 import statistics
 import time
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
 
 import _report
 import torch

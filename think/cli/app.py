@@ -8,6 +8,7 @@ one line to COMMANDS whose help equals the function's first docstring line (or t
 """
 
 import errno
+import os
 import sys
 import traceback
 from typing import Annotated, Any
@@ -106,6 +107,9 @@ def run(arguments: list[str] | None = None) -> int:
 
 def main() -> None:
     """The console entry point."""
+    # torch's threads wait for each other by spinning, unless told not to before it is imported; on cores that anything
+    # else uses too, spinning made a training step two to twenty times slower (docs/log.md)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     sys.exit(run())
 
 
