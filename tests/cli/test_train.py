@@ -204,6 +204,11 @@ def test_resume_refuses_other_data(place: Path, tmp_path: Path, capsys: pytest.C
         (["--preset", "small.toml", "--set", "runtime.device=cuda:99"], Exit.MACHINE_CANNOT, "cuda:99"),
         (["--preset", "small.toml", "--set", "runtime.device=abacus"], Exit.BAD_SETTINGS, "abacus"),
         (["--preset", "small.toml", "--set", "runtime.kernels=guessed"], Exit.BAD_SETTINGS, "chunked"),
+        (["--preset", "small.toml", "--set", "model.width=1000000000"], Exit.MACHINE_CANNOT, "GB of memory"),
+        (["--preset", "small.toml", "--set", f"model.width=1{'0' * 23}"], Exit.BAD_SETTINGS, "beyond all bounds"),
+        (["--preset", "small.toml", "--set", "model.layers=1000000000"], Exit.BAD_SETTINGS, "at most 1024"),
+        (["--preset", "small.toml", "--set", "stage1.evaluation.rows=1000000000"], Exit.BAD_SETTINGS, "at most 2"),
+        (["--preset", "small.toml", "--set", "runtime.threads=1000000000"], Exit.BAD_SETTINGS, "at most 1024"),
         (["--resume", "--out", "nowhere"], Exit.MISSING, "there is no run 'nowhere'"),
     ],
 )  # fmt: skip

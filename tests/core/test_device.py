@@ -3,10 +3,13 @@
 import json
 import platform
 import shutil
+from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
+from think.core import device
 from think.core.device import RuntimeSettings, available_cores, compiled, compiling, keep_freed_memory, prepare, resolve
 from think.core.errors import BadSettings, MachineCannot
 from think.kernels import choose
@@ -42,6 +45,22 @@ def test_an_absent_device_is_never_replaced() -> None:
         resolve(RuntimeSettings(device="cuda:63"))
     assert caught.value.exit == 5
     assert "runtime.device=cpu" in str(caught.value)
+
+
+def test_more_threads_than_any_machine_has_are_refused() -> None:
+    with pytest.raises(BadSettings, match="too many") as caught:
+        resolve(RuntimeSettings(device="cpu", threads=10**9))
+    assert caught.value.where == "runtime.threads"
+
+
+def test_memory_is_that_of_the_machine_or_of_the_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    machine = resolve(RuntimeSettings(device="cpu", threads=1))
+    monkeypatch.setattr(device, "_CONTAINER_LIMIT", tmp_path / "limit")
+    whole = device.memory_bytes(machine)
+    assert whole >= psutil.virtual_memory().total
+    for limit, expected in (("max\n", whole), ("4096\n", 4096)):
+        (tmp_path / "limit").write_text(limit)
+        assert device.memory_bytes(machine) == expected
 
 
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,7 @@ def stage1(
     """Train the backbone: a language model on packed text, its state carried from step to step."""
     from think.cli import environment
     from think.cli.settings import announce, load
+    from think.core.derive import require_memory
     from think.core.errors import UsageError
     from think.presets.sources import Flag
 
@@ -63,6 +64,7 @@ def stage1(
     if dry_run:
         _show_plan(request, plan)
         return
+    require_memory(plan, request.machine)
     folder = folder or _new(root, out, request.preset)
     console.note(f"run {folder.path}: {plan.parameters:,} parameters, {plan.tokens:,} tokens in {plan.steps:,} steps")
     finished = _run(request, plan, folder)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from think.core import seeding
 from think.core.data.store import Packed
-from think.core.device import Machine, multiply_rate
+from think.core.device import Machine, memory_bytes, multiply_rate
+from think.core.errors import MachineCannot
 from think.core.models.count import flops_per_token, on_meta
 from think.core.models.thinking import Settings as ModelSettings
 from think.core.models.thinking import build
@@ -103,6 +104,17 @@ def derive(
         },
         digests=digests,
     )
+
+
+def require_memory(plan: RunPlan, machine: Machine) -> None:
+    """Raises MachineCannot when the plan needs more memory than the device has; nothing has been allocated by then."""
+    needed, held = plan.memory["total"], memory_bytes(machine)
+    if needed > held:
+        raise MachineCannot(
+            f"this run needs about {needed / 1e9:,.1f} GB of memory, {machine.device} has {held / 1e9:,.1f} GB",
+            expected="weights, gradients, optimizer and the activations of one micro-batch within memory",
+            remedy="a smaller model, fewer rows, a shorter length or more micro-batches; --dry-run shows each part",
+        )
 
 
 def estimate_seconds(plan: RunPlan, settings: LoopSettings, model: ModelSettings, machine: Machine) -> float:

@@ -3,6 +3,7 @@
 Asking by name for what the machine lacks is an error, never a substitution.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -11,8 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import torch
 from pydantic import PositiveInt
 
@@ -22,6 +25,10 @@ from think.presets.base import Settings, knob
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 "Options of glibc's mallopt, as its malloc.h numbers them."
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+MOST_THREADS = 1024
+"More than any machine has use for; the thread library aborts the process when it cannot make them."
 
 Compile = Literal["default", "reduce-overhead", "max-autotune"]
 
@@ -62,6 +69,13 @@ class Machine:
 
 def resolve(settings: RuntimeSettings) -> Machine:
     """Settle every "auto". Raises MachineCannot for a device or compiler that is absent, BadSettings for a bad name."""
+    if settings.threads != "auto" and settings.threads > MOST_THREADS:
+        raise BadSettings(
+            f"{settings.threads} threads are too many",
+            where="runtime.threads",
+            expected=f"auto, or at most {MOST_THREADS}; this machine has {available_cores()} cores",
+            remedy="--set runtime.threads=auto",
+        )
     return Machine(
         device=_device(settings.device),
         threads=available_cores() if settings.threads == "auto" else settings.threads,
@@ -72,6 +86,16 @@ def resolve(settings: RuntimeSettings) -> Machine:
         torch_version=torch.__version__,
         processor_cores=available_cores(),
     )
+
+
+def memory_bytes(machine: Machine) -> int:
+    """Memory that tensors can take on the machine's device: of the accelerator, else of the processor and its swap."""
+    if machine.torch_device.type == "cuda":
+        return int(torch.cuda.get_device_properties(machine.torch_device).total_memory)
+    found = psutil.virtual_memory().total + psutil.swap_memory().total
+    with contextlib.suppress(OSError, ValueError):  # the limit of a container; "max" where there is none
+        found = min(found, int(_CONTAINER_LIMIT.read_text()))
+    return int(found)
 
 
 def prepare(machine: Machine) -> None:

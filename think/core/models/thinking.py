@@ -31,6 +31,9 @@ MIXERS = "think.core.models.mixers"
 EMBEDDING_DEVIATION = 0.02
 "Small enough that the first logits, which reuse the table, are close to uniform."
 
+MOST_LAYERS = 1024
+"Far beyond any model that is of use; a slip of the finger above it would build modules for hours."
+
 PLAIN_BRANCHES = 0.2
 "Root mean square of the sum of all residual branches at the start, when no gamma scales them."
 
@@ -83,7 +86,7 @@ class Settings(Base):
     "token ids that the model knows; at least as many as its tokenizer has"
     width: PositiveInt = knob(acts_on="graph")
     "channels of the residual stream"
-    layers: PositiveInt = knob(acts_on="graph")
+    layers: Annotated[int, Field(gt=0, le=MOST_LAYERS)] = knob(acts_on="graph")
     "residual blocks"
     mixer: MixerSettings
     "what lets a token see the ones before it"

@@ -52,7 +52,14 @@ def check(request: Request, *, every_byte: bool = False) -> Packed:
             remedy=f"--set model.vocabulary={size}, or pack the data with a smaller tokenizer: {request.pack_command}",
         )
     _tracks(packed, request.settings).at(0, request.settings.longest)
-    packed.split("validation")
+    held_out, tracks = packed.split("validation").tokens, request.settings.evaluation.rows
+    if tracks > held_out:
+        raise BadSettings(
+            f"{held_out:,} held-out tokens cannot be read in {tracks:,} tracks",
+            where=str(folder),
+            expected=f"stage1.evaluation.rows of at most {held_out}",
+            remedy="lower stage1.evaluation.rows, or pack more text",
+        )
     if every_byte:
         packed.verify()
     return packed
