@@ -147,7 +147,16 @@ def test_a_full_disk_behind_stdout_is_an_error():
         done = process("exit-codes", stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == Exit.INPUT_OUTPUT
     assert "Traceback" not in done.stderr
-    assert "No space left" in done.stderr
+    assert "stdout: No space left" in done.stderr
+
+
+@pytest.mark.parametrize("stream", ["0<&-", ">&-", "2>&-"])
+def test_a_closed_standard_stream_is_no_bug(stream):
+    program = f"exec {sys.executable} -m think exit-codes --json {stream}"
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True)
+    assert done.returncode == Exit.DONE
+    assert done.stderr == ""
+    assert bool(done.stdout) == (stream != ">&-")
 
 
 def test_a_pipe_closed_early_keeps_the_exit_code_and_says_nothing():

@@ -110,7 +110,15 @@ def main() -> None:
     # torch's threads wait for each other by spinning, unless told not to before it is imported; on cores that anything
     # else uses too, spinning made a training step two to twenty times slower (docs/log.md)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _open_standard_streams()
     sys.exit(run())
+
+
+def _open_standard_streams() -> None:
+    """Where a standard stream was closed, put an empty one: its number must not go to the next file that is opened."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we live
 
 
 def _code(returned: Any) -> int:
@@ -139,7 +147,7 @@ def _understood(error: Exception) -> ThinkError | None:
             f"the package {error.name!r} is not installed",
             remedy="pip install -c constraints.txt -e '.[dev]', or see `think doctor`",
         )
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if _is_out_of_memory(error):
         return MachineCannot(
             f"out of memory ({str(error).splitlines()[0] if str(error) else 'no detail'})",
             remedy="fewer rows, a shorter length, or more micro-batches; `think train … --dry-run` estimates the need",
@@ -152,6 +160,12 @@ def _understood(error: Exception) -> ThinkError | None:
     if settings is not None and isinstance(error, settings.SettingsError):
         return _from_settings(error)
     return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """torch has an error of its own for an accelerator, and none for the processor's memory."""
+    allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return allocator or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _from_operating_system(error: OSError) -> ThinkError:

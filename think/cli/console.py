@@ -106,15 +106,18 @@ class Console:
         if self._abandoned:
             return
         try:
-            sys.stdout.write(harmless(text) + end)
-            sys.stdout.flush()
+            self.stream(text + end)
         except BrokenPipeError:
             self.abandon()
 
     def stream(self, text: str) -> None:
         """Print a piece of a long answer; raises BrokenPipeError when the reader has left, so that work can stop."""
-        sys.stdout.write(harmless(text))
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(harmless(text))
+            sys.stdout.flush()
+        except OSError as error:
+            error.filename = "stdout"
+            raise
 
     def ask(self, prompt: str) -> str:
         """One line typed at a terminal, with history and editing keys. Raises EOFError at the end of the input."""
