@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,33 @@ def test_errors_of_the_system_and_bugs(error, code, fails, capsys):
 def test_ctrl_c_is_told_in_both_forms(fails, capsys):
     assert fails(KeyboardInterrupt()) == Exit.INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_folder_that_was_deleted_meanwhile_is_said(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run(["runs", "list"]) == Exit.MISSING
+    assert "current folder was deleted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, Exit.TERMINATED), (signal.SIGINT, Exit.INTERRUPTED)])
+def test_a_signal_ends_a_command_that_waits(number, code, tmp_path):
+    program = (
+        "import sys, time; from think.cli import app, exit_codes; "
+        "exit_codes.console.result = lambda *a, **k: (print('ready', flush=True), time.sleep(60)); "
+        "sys.argv = ['think', 'exit-codes']; app.main()"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert command.stdout is not None
+    assert command.stdout.readline() == "ready\n"
+    command.send_signal(number)
+    _, said = command.communicate(timeout=60)
+    assert command.returncode == code
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
 
 
 def test_a_bug_shows_its_traceback_only_with_debug(fails, capsys):

@@ -9,8 +9,10 @@ one line to COMMANDS whose help equals the function's first docstring line (or t
 
 import errno
 import os
+import signal
 import sys
 import traceback
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +21,7 @@ from typer.exceptions import TyperException
 from think.cli import environment
 from think.cli.console import console
 from think.cli.lazy import Entry, LazyGroup
-from think.core.errors import Exit, InputOutput, Interrupted, MachineCannot, Missing, ThinkError, UsageError
+from think.core.errors import Exit, InputOutput, Interrupted, MachineCannot, Missing, Terminated, ThinkError, UsageError
 
 COMMANDS: dict[str, Entry] = {
     "train": Entry("think.cli.train:app", "Train a preset, one stage after the other", "Training"),
@@ -81,6 +83,10 @@ def root(
 ) -> None:
     """A terminal laboratory for small language models that think."""
     console.debug = debug
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise Missing("the current folder was deleted", remedy="change to a folder that is there: cd") from None
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -96,6 +102,8 @@ def run(arguments: list[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:  # before or after the command itself
         return _report(Interrupted("interrupted"))
+    except _Terminate:
+        return _report(Terminated("terminated"))
     except SystemExit as stop:  # shell completion ends this way
         return stop.code if isinstance(stop.code, int) else Exit.DONE
     except BrokenPipeError:  # whoever read the results has left; there is nobody to tell
@@ -111,7 +119,22 @@ def main() -> None:
     # else uses too, spinning made a training step two to twenty times slower (docs/log.md)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     _open_standard_streams()
-    sys.exit(run())
+    signal.signal(signal.SIGTERM, _terminate)
+    code = run()
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # all is said and done: to be stopped now takes no word, no traceback
+        signal.signal(number, signal.SIG_DFL)
+    sys.exit(code)
+
+
+class _Terminate(BaseException):
+    """SIGTERM where nothing listens for it: unwinds like Ctrl-C, past everything that handles errors."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminate
 
 
 def _open_standard_streams() -> None:
