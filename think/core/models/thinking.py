@@ -18,6 +18,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from torch import Tensor, nn
 
 from think.core import plugins
+from think.core.errors import BadSettings
 from think.core.models.feed_forward import FeedForwardSettings, build_feed_forward
 from think.core.models.layers import RMSNorm
 from think.core.models.mixers import MixerModule, attention
@@ -277,5 +278,19 @@ class Thinking(nn.Module):
 
 
 def build(settings: Settings) -> Thinking:
-    """A fresh model; draws its start values from torch's global generator, honours `torch.device("meta")`."""
-    return Thinking(settings)
+    """A fresh model; draws its start values from torch's global generator, honours `torch.device("meta")`.
+
+    Raises BadSettings when a tensor of it could not even be addressed.
+    """
+    try:
+        return Thinking(settings)
+    except (RuntimeError, TypeError, OverflowError) as error:  # torch has no kind of its own for this
+        first = str(error).partition("\n")[0]
+        if "overflow" not in first.lower() and "too large" not in first.lower():
+            raise
+        raise BadSettings(
+            f"the model has tensors beyond all bounds: {first}",
+            where="model",
+            expected="sizes of which every tensor has fewer than 2^63 bytes",
+            remedy="lower the sizes in [model]",
+        ) from None
