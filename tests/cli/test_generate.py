@@ -188,6 +188,15 @@ def test_a_seed_of_our_own_is_said_and_repeats(run: Path, capsys: pytest.Capture
     assert think.load(run).generate(tokens=15, temperature=1.5, seed=data["seed"]) == data["text"]
 
 
+def test_a_prompt_is_utf_8_whatever_the_locale(capsys: pytest.CaptureFixture[str]) -> None:
+    """In another locale the system hands over undecoded bytes as half surrogates."""
+    typed = "ü".encode().decode("ascii", "surrogateescape")
+    assert command(["generate", "--prompt", typed, "--tokens", "3", "--temperature", "0"]) == Exit.DONE
+    assert capsys.readouterr().out.startswith("ü")
+    assert command(["generate", "--prompt", "\udcff", "--tokens", "3"]) == Exit.BAD_DATA
+    assert "--prompt: the prompt is not UTF-8" in capsys.readouterr().err
+
+
 def test_the_prompt_may_come_from_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("Es war einmal ü".encode())))
     assert command(["generate", "--prompt", "-", "--tokens", "3", "--temperature", "0"]) == Exit.DONE

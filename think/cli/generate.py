@@ -50,7 +50,7 @@ def generate(
     from think.core.generation import pieces
 
     limits = limits_of(tokens, temperature, top_p)
-    text = read_prompt() if prompt == "-" else prompt
+    text = read_prompt() if prompt == "-" else unescaped(prompt)
     thinker = assemble(run, model)
     seed = chosen_seed(seed, limits)
     opened = thinker.open()
@@ -128,6 +128,14 @@ def chosen_seed(seed: int | None, limits: "Limits") -> int:
         seed = randbelow(LARGEST_SEED)
         console.note(f"seed {seed}")
     return seed or 0
+
+
+def unescaped(prompt: str) -> str:
+    """What was typed, also where the locale is not UTF-8 and the system left bytes in the argument undecoded."""
+    try:
+        return prompt.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError as error:
+        raise BadData(f"the prompt is not UTF-8: {error}", where="--prompt", expected="UTF-8 text") from None
 
 
 def read_prompt() -> str:

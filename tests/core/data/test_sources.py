@@ -79,6 +79,14 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"text\0more")
     assert "NUL" in refused(Text(path=str(path))).what
+    path.write_bytes(b"\xff\x00\x01")
+    assert "binary" in str(refused(Text(path=str(path))).remedy)
+
+
+def test_utf_16_is_recognised_by_its_mark(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("größe".encode("utf-16"))
+    assert "--encoding utf-16" in str(refused(Text(path=str(path))).remedy)
 
 
 def test_missing_and_empty(tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ def _apply(tables: list[dict[str, Any]], kinds: tuple[str, ...], key: str, value
 
 
 def _table(given: str) -> dict[str, Any]:
+    if not given:
+        raise UsageError("an INPUT is empty", where="INPUT", expected="a file, a folder or the name of a dataset")
     path = Path(given).expanduser()
     if path.is_dir():
         kind = _kind_of_folder(path)

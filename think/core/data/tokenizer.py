@@ -137,7 +137,12 @@ def train(settings: CharacterSettings | BpeSettings, texts: Iterable[str]) -> To
     seen = _Seen(texts)
     inner = _train_characters(seen) if isinstance(settings, CharacterSettings) else _train_bpe(settings.size, seen)
     if not seen.characters:
-        raise BadData("there is no text to train a tokenizer on", remedy="give files that contain text")
+        raise BadData(
+            "there is no text to train a tokenizer on",
+            where="data.sources",
+            expected="sources that hold at least one character",
+            remedy="give files that contain text",
+        )
     return Tokenizer(inner.to_str(pretty=True))
 
 

@@ -73,7 +73,7 @@ def read_text(path: Path, encoding: str, reading: Reading) -> Iterator[str]:
             try:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
-                raise _not_text(path, encoding, position - pending + error.start, error) from error
+                raise _not_text(path, encoding, position - pending + error.start, error, block) from error
             if position == 0:
                 text = text.removeprefix("\ufeff")
             if "\0" in text:
@@ -100,12 +100,18 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
         ) from None
 
 
-def _not_text(path: Path, encoding: str, offset: int, error: UnicodeDecodeError) -> BadData:
+def _not_text(path: Path, encoding: str, offset: int, error: UnicodeDecodeError, block: bytes) -> BadData:
+    if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        remedy = 'it begins like UTF-16: --encoding utf-16, or encoding = "utf-16" in the source'
+    elif b"\0" in block:
+        remedy = "this looks like a binary file: name the right file"
+    else:
+        remedy = 'name the file\'s encoding: --encoding latin-1, or encoding = "latin-1" in the source'
     return BadData(
         f"byte {error.object[error.start]:#04x} at offset {offset} is not {encoding} ({error.reason})",
         where=str(path),
         expected=f"text in {encoding}",
-        remedy='name the file\'s encoding: --encoding latin-1, or encoding = "latin-1" in the source',
+        remedy=remedy,
     )
 
 
