@@ -65,6 +65,8 @@ def stage1(
         _show_plan(request, plan)
         return
     require_memory(plan, request.machine)
+    if folder is not None and not any(folder.checkpoints.glob("[!.]*")):
+        console.note(f"run {folder.path} has no checkpoint yet; it starts at its first step")
     folder = folder or _new(root, out, request.preset)
     console.note(f"run {folder.path}: {plan.parameters:,} parameters, {plan.tokens:,} tokens in {plan.steps:,} steps")
     finished = _run(request, plan, folder)
