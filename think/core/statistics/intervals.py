@@ -8,7 +8,7 @@ with noise that remembers half of its last value, 30 entries cover in 88 % (slop
 Slope: the residuals around the fitted line are resampled in blocks and put back on it, so that the trend itself does
 not count as noise.    [Freedman 1981 for residuals; ours: in blocks]
 
-n entries  R resamples. Every result carries its count, and equal seeds give equal intervals. numpy only.
+n entries  R resamples. Every result carries its count, and equal seeds give equal intervals.
 """
 
 import math
@@ -72,7 +72,7 @@ def bootstrap_interval(
     level: float = LEVEL,
 ) -> Interval:
     """Percentile interval of a statistic of independent entries, one axis."""
-    entries = _checked(values)
+    entries = checked(values)
     return _percentile(entries, statistic, 1, resamples, seed, level)
 
 
@@ -86,7 +86,7 @@ def paired_bootstrap(
     level: float = LEVEL,
 ) -> Interval:
     """Interval of `first - second`, whose entries belong together: same seed, same document, same item."""
-    one, other = _checked(first), _checked(second)
+    one, other = checked(first), checked(second)
     if one.shape != other.shape:
         raise ValueError(f"{one.size} and {other.size} entries cannot be paired")
     return _percentile(one - other, statistic, 1, resamples, seed, level)
@@ -105,8 +105,8 @@ def block_bootstrap_mean(
 
     block: neighbours resampled together; `block_length` of the count when not given.
     """
-    entries = _checked(values)
-    weight = np.ones_like(entries) if weights is None else _checked(weights)
+    entries = checked(values)
+    weight = np.ones_like(entries) if weights is None else checked(weights)
     if weight.shape != entries.shape or weight.min() < 0 or weight.sum() == 0:
         raise ValueError("one weight for each entry, none negative and not all zero")
     block = block_length(entries.size) if block is None else block
@@ -127,7 +127,7 @@ def block_bootstrap_median(
     level: float = LEVEL,
 ) -> Interval:
     """Interval of the median of a series whose neighbours resemble each other; `block` as above."""
-    entries = _checked(values)
+    entries = checked(values)
     block = block_length(entries.size) if block is None else block
     return _percentile(entries, median, block, resamples, seed, level)
 
@@ -145,7 +145,7 @@ def block_bootstrap_slope(
 
     Below zero as a whole: the series still falls. Needs four entries at two positions or more to say anything.
     """
-    where, entries = _checked(positions), _checked(values)
+    where, entries = checked(positions), checked(values)
     if where.shape != entries.shape:
         raise ValueError(f"{where.size} positions for {entries.size} values")
     count = entries.size
@@ -159,6 +159,21 @@ def block_bootstrap_slope(
     residuals = (entries - entries.mean() - slope * centred) * math.sqrt(count / max(count - 2, 1))
     results = [slope + residuals[chosen] @ centred / spread for chosen in _choices(count, block, resamples, seed)]
     return _interval(slope, results, count, level, block, least=4)
+
+
+def student(values: ArrayLike, *, level: float = LEVEL) -> Interval:
+    """Interval of the mean of few independent entries, such as one figure a seed.    [Student 1908]
+
+    Everything below two entries. Where all entries are equal, the interval is that one value.
+    """
+    from scipy.stats import t
+
+    entries = checked(values)
+    value = float(entries.mean())
+    if entries.size < 2:
+        return Interval(value, -math.inf, math.inf, entries.size, level)
+    half = float(t.ppf(0.5 + level / 2, entries.size - 1) * entries.std(ddof=1) / math.sqrt(entries.size))
+    return Interval(value, value - half, value + half, entries.size, level)
 
 
 def wilson(successes: int, count: int, *, level: float = LEVEL) -> Interval:
@@ -218,7 +233,8 @@ def _choices(count: int, block: int, resamples: int, seed: int) -> Iterator[NDAr
         yield ((starts + np.arange(block)) % count).reshape(len(starts), -1)[:, :count]
 
 
-def _checked(values: ArrayLike) -> Values:
+def checked(values: ArrayLike) -> Values:
+    """The values as one axis of finite numbers; raises ValueError when they are none."""
     entries = np.asarray(values, dtype=np.float64)
     if entries.ndim != 1 or entries.size == 0:
         raise ValueError("one axis with at least one entry is needed")

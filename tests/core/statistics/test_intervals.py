@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from think.core import statistics
 from think.core.statistics import (
     Interval,
     block_bootstrap_mean,
@@ -17,6 +16,7 @@ from think.core.statistics import (
     block_bootstrap_slope,
     block_length,
     bootstrap_interval,
+    intervals,
     median,
     paired_bootstrap,
     wilson,
@@ -91,7 +91,7 @@ class TestBootstrap:
     def test_memory_is_bounded_and_changes_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         values = np.random.default_rng(0).normal(size=100)
         whole = bootstrap_interval(values, resamples=70)
-        monkeypatch.setattr(statistics, "_ENTRIES_AT_ONCE", 700)
+        monkeypatch.setattr(intervals, "_ENTRIES_AT_ONCE", 700)
         assert bootstrap_interval(values, resamples=70) == whole
 
     @pytest.mark.parametrize("values", [[], [[1.0]], [1.0, math.nan], [math.inf]])
@@ -210,4 +210,4 @@ def test_it_reads_as_a_sentence_with_its_count() -> None:
 
 
 def test_the_module_needs_numpy_only() -> None:
-    assert not {"torch", "scipy", "pandas"} & set(vars(sys.modules[statistics.__name__]))
+    assert not {"torch", "scipy", "pandas"} & set(vars(sys.modules[intervals.__name__]))
