@@ -1,0 +1,1 @@
+"""The live monitor: reads run folders, draws them, touches nothing."""
