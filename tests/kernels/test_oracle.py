@@ -70,6 +70,27 @@ def ssd(a: dict[str, Array], reset: Array) -> tuple[Array, Array]:
     return out, last
 
 
+def delta_rule(a: dict[str, Array], reset: Array) -> tuple[Array, Array]:
+    """The state is a sum over writes, each carried on by a product of the matrices a_i (1 - beta_i k_i k_i^T)."""
+    batch, time, heads, key = a["q"].shape
+    out, last = np.zeros(a["v"].shape), np.zeros_like(a["state"])
+    for b in range(batch):
+        for h in range(heads):
+            k, v, beta = a["k"][b, :, h], a["v"][b, :, h], a["beta"][b, :, h]
+            decay = np.exp(a["log_decay"][b, :, h])
+            step = [decay[t] * (np.eye(key) - beta[t] * np.outer(k[t], k[t])) for t in range(time)]
+            for t in range(time):
+                begin = origin(reset[b], t)
+                first, seen = (0, a["state"][b, h]) if begin is None else (begin, a["fresh"][h])
+                carried, written = np.eye(key), np.zeros_like(seen)
+                for s in range(t, first - 1, -1):
+                    written = written + carried @ (beta[s] * np.outer(k[s], v[s]))
+                    carried = carried @ step[s]
+                last[b, h] = carried @ seen + written
+                out[b, t, h] = a["q"][b, t, h] @ last[b, h]
+    return out, last
+
+
 def causal_conv(a: dict[str, Array], reset: Array) -> tuple[Array, Array]:
     batch, time, _ = a["x"].shape
     window = a["weight"].shape[-1]
@@ -89,7 +110,7 @@ def causal_conv(a: dict[str, Array], reset: Array) -> tuple[Array, Array]:
     return out, last
 
 
-ORACLES = {"rwkv6": rwkv6, "ssd": ssd, "causal_conv": causal_conv}
+ORACLES = {"rwkv6": rwkv6, "ssd": ssd, "delta_rule": delta_rule, "causal_conv": causal_conv}
 
 
 @pytest.mark.parametrize("time", TIMES)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.kernel
 
 IMPLEMENTATIONS = [(operator, name) for operator in OPERATORS for name in choose.implementations(operator)]
 FAST = [(operator, name) for operator, name in IMPLEMENTATIONS if name != "reference"]
-IN_TIME = {"r", "k", "v", "log_decay", "x", "dt", "B", "C"}
+IN_TIME = {"r", "q", "k", "v", "beta", "log_decay", "x", "dt", "B", "C"}
 "Inputs with a time axis, of any operator."
 
 cases = st.builds(
@@ -151,14 +151,14 @@ def test_other_rows_change_no_bit_of_a_row(operator: str, name: str) -> None:
     assert not torch.equal(out[1], again[1])
 
 
-@pytest.mark.parametrize("operator", ["rwkv6", "ssd"])
+@pytest.mark.parametrize("operator", ["rwkv6", "ssd", "delta_rule"])
 @pytest.mark.parametrize("log_decay", [-50.0, -1e3, -1e5])
 def test_any_decay_is_finite(operator: str, log_decay: float) -> None:
     """Alone, and in between weak decays, where a difference of running sums would lose all digits."""
     for every in (1, 7):
         given = inputs(operator, Case("strong", 100, decay="none", resets=(30,)))
         tensors = {name: tensor.detach().clone() for name, tensor in given.tensors.items()}
-        if operator == "rwkv6":
+        if operator != "ssd":
             tensors["log_decay"] -= 1e-3
             tensors["log_decay"][:, ::every] = log_decay
         else:

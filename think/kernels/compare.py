@@ -13,6 +13,7 @@ from torch import Tensor
 
 from think.kernels import choose
 from think.kernels.causal_conv import causal_conv
+from think.kernels.delta_rule import delta_rule
 from think.kernels.rwkv6 import rwkv6
 from think.kernels.ssd import ssd
 
@@ -88,7 +89,12 @@ class Comparison:
         return self.worst[1] <= TOLERANCE
 
 
-OPERATORS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {"rwkv6": rwkv6, "ssd": ssd, "causal_conv": causal_conv}
+OPERATORS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    "rwkv6": rwkv6,
+    "ssd": ssd,
+    "delta_rule": delta_rule,
+    "causal_conv": causal_conv,
+}
 
 
 def inputs(operator: str, case: Case, *, kind: torch.dtype = torch.float32, seed: int = 0) -> Inputs:
@@ -182,6 +188,20 @@ def _ssd(case: Case, normal: Callable[..., Tensor]) -> dict[str, Tensor]:
     }
 
 
+def _delta_rule(case: Case, normal: Callable[..., Tensor]) -> dict[str, Tensor]:
+    batch, time, heads, key, value = case.batch, case.time, case.heads, case.key, case.value
+    return {
+        "q": normal(batch, time, heads, key),
+        # longer keys would make the state grow without bound; beta beyond 1 has negative eigenvalues
+        "k": torch.nn.functional.normalize(normal(batch, time, heads, key), dim=-1),
+        "v": normal(batch, time, heads, value),
+        "beta": 2 * torch.sigmoid(normal(batch, time, heads)),
+        "log_decay": _log_decay(case, normal(batch, time, heads)),
+        "state": normal(batch, heads, key, value),
+        "fresh": normal(heads, key, value),
+    }
+
+
 def _causal_conv(case: Case, normal: Callable[..., Tensor]) -> dict[str, Tensor]:
     channels, window = case.heads * case.value, case.key
     return {
@@ -193,4 +213,4 @@ def _causal_conv(case: Case, normal: Callable[..., Tensor]) -> dict[str, Tensor]
     }
 
 
-_INPUTS = {"rwkv6": _rwkv6, "ssd": _ssd, "causal_conv": _causal_conv}
+_INPUTS = {"rwkv6": _rwkv6, "ssd": _ssd, "delta_rule": _delta_rule, "causal_conv": _causal_conv}
