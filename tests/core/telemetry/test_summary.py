@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from think.core.telemetry import summary as summary_module
+from think.core.telemetry.liveness import LOST_SECONDS, UNKNOWN_SECONDS
 from think.core.telemetry.process import Identity
 from think.core.telemetry.records import Record
-from think.core.telemetry.summary import LOST_SECONDS, STALLED_SECONDS, Summary
+from think.core.telemetry.summary import Summary
 from think.core.telemetry.tail import read_backwards
 from think.core.telemetry.writer import Clock, Writer
 
@@ -65,10 +66,11 @@ def test_a_folder_without_telemetry_was_only_created(tmp_path: Path) -> None:
     ("silence", "lives", "state"),
     [
         (1.0, True, "running"),
-        (STALLED_SECONDS + 1, True, "stalled"),
+        (9.0, True, "running"),  # a step takes 2 s: five of them are no silence yet
+        (11.0, True, "stalled"),
         (1.0, False, "dead"),
         (1.0, None, "running"),
-        (STALLED_SECONDS + 1, None, "stalled"),
+        (11.0, None, "stalled"),
         (LOST_SECONDS + 1, None, "dead"),
     ],
 )
@@ -157,3 +159,26 @@ def test_an_end_of_an_earlier_process_is_not_the_end_of_this_one(tmp_path: Path)
     run(tmp_path, clock).close("diverged")
     Writer(tmp_path, clock=clock, heartbeat_seconds=None).write("run_start", 10, resumed_from_step=10)
     assert summary(tmp_path, clock.now).state == "running"
+
+
+def test_a_heart_that_beats_hides_no_stall(tmp_path: Path) -> None:
+    clock = Hands()
+    telemetry = run(tmp_path, clock)
+    clock.now += 20.0
+    telemetry.beat()
+    assert summary(tmp_path, clock.now + 1).state == "stalled"
+
+
+def test_a_pause_as_long_as_the_last_evaluation_is_no_stall(tmp_path: Path) -> None:
+    clock = Hands()
+    telemetry = run(tmp_path, clock)
+    telemetry.write("eval", 10, loss=1.0, seconds=40.0)
+    assert summary(tmp_path, clock.now + 70).state == "running"
+    assert summary(tmp_path, clock.now + 90).state == "stalled"
+
+
+def test_a_process_that_has_not_shown_its_pace_gets_a_minute(tmp_path: Path) -> None:
+    clock = Hands()
+    run(tmp_path, clock, last=3)
+    assert summary(tmp_path, clock.now + UNKNOWN_SECONDS - 1).state == "running"
+    assert summary(tmp_path, clock.now + UNKNOWN_SECONDS + 1).state == "stalled"

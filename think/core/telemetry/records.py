@@ -245,9 +245,13 @@ def encode(record: Record) -> bytes:
 def decode(line: bytes) -> Record:
     """The record of a line. Raises ValueError when it is none; keeps kinds, fields and versions it does not know."""
     try:
-        data = json.loads(line)
+        return of(json.loads(line))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def of(data: object) -> Record:
+    """The record in a decoded line, by `decode` or by another decoder of JSON. Raises ValueError when it is none."""
     if not isinstance(data, dict) or not isinstance(data.get("kind"), str):
         raise ValueError("not a record")
     kind, step, seq, version = data["kind"], data.get("step"), data.get("seq"), data.get("v")

@@ -3,34 +3,20 @@
 import time as _time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from think.core.telemetry.liveness import State, stalled_after, state_of
 from think.core.telemetry.process import Identity, alive
 from think.core.telemetry.records import Record
 from think.core.telemetry.tail import latest_start, read_backwards
-
-State = Literal["created", "running", "stalled", "dead", "finished", "interrupted", "diverged", "failed"]
-
-STALLED_SECONDS = 60.0
-"Silence after which a living process counts as stalled: six missed heartbeats."
-
-LOST_SECONDS = 900.0
-"Silence after which a process on another host, which cannot be asked, counts as dead."
 
 SPEED_STEPS = 50
 "Steps behind the figure for speed."
 
 SCANNED_RECORDS = 50_000
 "Records looked at before giving up on a figure that is not there: about a second of reading."
-
-_ENDED: dict[str, State] = {
-    "finished": "finished",
-    "interrupted": "interrupted",
-    "terminated": "interrupted",
-    "diverged": "diverged",
-    "failed": "failed",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +104,19 @@ class _Found:
         self.start = start
         self.newest: Record | None = None
         self.end: Record | None = None
+        self.trained: Record | None = None
         self.evaluation: Record | None = None
+        self.pauses: list[float] = []
         self.steps: list[Record] = []
         self._since_start: int | None = None
 
     def take(self, record: Record) -> None:
         if self.newest is None:
             self.newest = record
+        if self.trained is None and record.kind != "heartbeat":
+            self.trained = record
+        if record.kind in ("eval", "checkpoint"):
+            self.pauses.append(record.number("seconds") or 0.0)
         if record.kind == "run_end" and self._since_start is None and self.end is None:
             self.end = record
         elif record.kind == "run_start" and self._since_start is None:
@@ -144,6 +136,11 @@ class _Found:
         """The latest steps of the latest process, newest first; monotonic times compare only within one."""
         return self.steps[: self._since_start]
 
+    def intervals(self) -> list[float]:
+        """Seconds between the latest step records of the latest process."""
+        times = [record.mono for record in self._session()]
+        return [later - earlier for later, earlier in pairwise(times)]
+
     def seconds_per_step(self) -> float | None:
         session = self._session()
         if len(session) < 2 or session[0].step is None or session[-1].step is None:
@@ -162,17 +159,15 @@ class _Found:
 
 
 def _state(found: _Found, now: float, is_alive: Callable[[Identity], bool | None]) -> State:
-    if found.end is not None:
-        return _ENDED.get(found.end.text("status") or "", "failed")
     assert found.newest is not None
-    silence = now - found.newest.time
     who = Identity.from_json(found.start.fields) if found.start else None
-    lives = is_alive(who) if who is not None else None
-    if lives is False:
-        return "dead"
-    if lives is None and silence > LOST_SECONDS:
-        return "dead"
-    return "stalled" if silence > STALLED_SECONDS else "running"
+    return state_of(
+        status=found.end.text("status") if found.end else None,
+        ended=found.end is not None,
+        lives=is_alive(who) if who is not None else None,
+        silence=now - (found.trained or found.newest).time,
+        limit=stalled_after(found.intervals(), found.pauses),
+    )
 
 
 def _text(value: Any) -> str | None:
