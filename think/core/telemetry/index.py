@@ -1,0 +1,452 @@
+"""The history of one run, read so that a first picture needs no scan and memory does not grow with the run.
+
+    open       heads of all segments and the newest facts: one line in a table of runs
+    deepen     the last 1 MiB, and probes spread over the rest: curves that say "sampled"
+    backfill   the rest, newest to oldest, a block at a time, until every curve is exact
+    follow     what was appended since, and what happened to the files
+    save/load  see sidecar.py: what was read once need not be read again
+
+A `run_start` voids the records of later steps that earlier processes wrote; since each process opens a new segment, the
+heads tell what is void before anything else is read.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+
+import numpy as np
+
+from think.core.telemetry.buckets import Buckets, joined
+from think.core.telemetry.columns import Block, Decoder
+from think.core.telemetry.curves import Curves
+from think.core.telemetry.latest import Latest
+from think.core.telemetry.records import LARGEST_RECORD, LIFECYCLE, Record
+from think.core.telemetry.stretches import BLOCK, backwards, head, head_bytes, last_line_end, onwards, probes
+from think.core.telemetry.writer import segment_number, segments
+
+TAIL_BYTES = 1024 * 1024
+"Read before the first picture: some 2,500 step records."
+
+PROBES = 1000
+"Lines looked at all over the history before the first picture, about 10 ms; a curve is some 380 dots wide."
+
+LATEST_BYTES = 64 * 1024
+"Of the tail, decoded record by record for the newest facts: more than SPEED_STEPS step records."
+
+SEARCH_BYTES = 64 * 1024 * 1024
+"How far back the newest evaluation is looked for."
+
+
+@dataclass
+class Segment:
+    """One telemetry file. Bytes [first, read) are in the curves; [0, first) wait for the backfill.
+
+    cut     records of later steps in here are superseded
+    node    device and inode;   mark: its first bytes, since a new file may get the inode of an old one
+    closed  a later segment exists and this one was read to its end
+    """
+
+    path: Path
+    node: tuple[int, int]
+    size: int
+    first: int = 0
+    read: int = 0
+    cut: float = inf
+    skipping: bool = False
+    closed: bool = False
+    mark: bytes = b""
+
+
+@dataclass
+class Index:
+    """One run's history. `notices` counts what is wrong with its files, by what to say about it."""
+
+    folder: Path
+    curves: Curves = field(default_factory=Curves)
+    sampled: Curves = field(default_factory=Curves)
+    latest: Latest = field(default_factory=Latest)
+    notices: Counter[str] = field(default_factory=Counter)
+    segments: dict[int, Segment] = field(default_factory=dict)
+    gone: bool = False
+    changed: bool = True
+    deep: bool = False
+    _decoder: Decoder = field(default_factory=Decoder)
+    _evaluation_sought: bool = False
+
+    # ---- what there is ----------------------------------------------------------------------------------------------
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of telemetry that count."""
+        return sum(segment.size for segment in self.segments.values())
+
+    @property
+    def exact(self) -> bool:
+        """Whether everything written so far is in the curves."""
+        return all(segment.first == 0 for segment in self.segments.values())
+
+    @property
+    def done(self) -> float:
+        """Share of the bytes that are in the curves, 0 to 1."""
+        waiting = sum(segment.first for segment in self.segments.values())
+        return 1.0 - waiting / self.bytes if self.bytes else 1.0
+
+    def tables(self) -> dict[str, Buckets]:
+        """Buckets by kind: the exact ones, together with what was sampled where those are missing."""
+        self.curves.flush()
+        if self.exact:
+            return dict(self.curves.tables)
+        found = dict(self.sampled.tables)
+        for kind, table in self.curves.tables.items():
+            found[kind] = joined(table, found[kind]) if kind in found else table
+        return found
+
+    # ---- opening ----------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Look at the files for the first time: bounded work, however long the run is."""
+        self._look_for_segments(first_time=True)
+        self._set_cuts()
+        self._find_latest()
+        self.changed = True
+
+    def deepen(self, *, tail_bytes: int = TAIL_BYTES, most_probes: int = PROBES) -> None:
+        """Begin with the curves: bounded work, however long the run is. A second call does nothing."""
+        if self.deep:
+            return
+        self.deep = self.changed = True
+        left = tail_bytes
+        for segment in reversed(self.segments.values()):
+            begun = segment.first
+            while left > 0 and segment.first > 0:
+                before = segment.first
+                self._back(segment)
+                left -= before - segment.first
+            if begun and left <= 0:
+                break
+        self.sample(most_probes)
+
+    def flatten(self) -> None:
+        """Let go of the curves; `deepen` begins with them anew."""
+        self.curves, self.sampled, self.deep = Curves(), Curves(), False
+        self._wait_for_all()
+
+    def _wait_for_all(self) -> None:
+        for segment in self.segments.values():
+            segment.first = segment.read if segment.cut >= 0 else 0
+
+    def _find_latest(self) -> None:
+        """Feed the newest records of the newest segments, oldest first."""
+        texts: list[tuple[bytes, float]] = []
+        left = LATEST_BYTES
+        for segment in reversed(self.segments.values()):
+            if left <= 0:
+                break
+            if segment.cut < 0 or segment.read == 0:
+                continue
+            try:
+                text = backwards(segment.path, segment.read, block=left).text
+            except OSError:
+                continue
+            texts.append((text, segment.cut))
+            left -= len(text)
+        start, self.latest.start = self.latest.start, None
+        for text, cut in reversed(texts):
+            for line in text.split(b"\n"):
+                if line:
+                    self._latest(line, cut)
+        if self.latest.start is None:
+            self.latest.start = start
+
+    def sample(self, most: int) -> None:
+        """Probe what waits for the backfill."""
+        waiting = [segment for segment in self.segments.values() if segment.first > 0 and segment.cut >= 0]
+        total = sum(segment.first for segment in waiting)
+        for segment in waiting if most else ():
+            count = max(1, round(most * segment.first / total))
+            offsets = [int(offset) for offset in np.linspace(0, segment.first, count, endpoint=False)]
+            try:
+                lines = probes(segment.path, offsets)
+            except OSError:
+                continue
+            self.sampled.add(self._decoder.block(b"".join(lines)), segment.cut)
+        self.sampled.flush()
+
+    def _look_for_segments(self, *, first_time: bool) -> list[Segment]:
+        """Take note of new segments; those of the first look wait for the backfill, later ones are followed."""
+        found = []
+        for path in segments(self.folder):
+            number = segment_number(path)
+            if number in self.segments:
+                continue
+            try:
+                stat = os.stat(path)
+                size = last_line_end(path, stat.st_size) if first_time else 0
+                mark = head_bytes(path, MARK) if first_time else b""
+            except OSError:
+                continue
+            segment = Segment(path, (stat.st_dev, stat.st_ino), stat.st_size, first=size, read=size, mark=mark)
+            self.segments[number] = segment
+            found.append(segment)
+        if found:
+            self.segments = dict(sorted(self.segments.items()))
+        return found
+
+    def _set_cuts(self) -> None:
+        """What each segment's records may not go beyond, told by the starts in the heads of later segments."""
+        limit = inf
+        for segment in reversed(self.segments.values()):
+            segment.cut = min(segment.cut, limit)
+            if segment.cut < 0:
+                segment.first = 0  # all of it is done again: nothing in here counts
+                continue
+            try:
+                lines = head(segment.path, LARGEST_RECORD // 4) or head(segment.path, 2 * LARGEST_RECORD)
+            except OSError:
+                continue
+            for line in lines.split(b"\n")[:4]:
+                if (start := self._start(line)) is not None:
+                    limit = min(limit, resumed_from(start))
+                    if self.latest.start is None:
+                        self.latest.start = start
+                    break
+
+    def _start(self, line: bytes) -> Record | None:
+        record = self._record(line) if b"run_start" in line else None
+        return record if record is not None and record.kind == "run_start" else None
+
+    # ---- reading back -----------------------------------------------------------------------------------------------
+
+    def backfill(self, until: Callable[[], bool]) -> bool:
+        """Read older and older blocks until `until` says stop or all is read; whether anything was read."""
+        read = False
+        for segment in reversed(self.segments.values()):
+            while segment.first > 0:
+                self._back(segment)
+                read = True
+                if until():
+                    self._settle()
+                    return True
+        self._settle()
+        return read
+
+    def _settle(self) -> None:
+        if self.exact:
+            self.sampled = Curves()
+
+    def _back(self, segment: Segment) -> None:
+        try:
+            stretch = backwards(segment.path, segment.first)
+        except OSError as error:
+            self.notices[f"{segment.path.name} cannot be read: {error.strerror}"] += 1
+            segment.first = 0
+            return
+        segment.first = stretch.start
+        self._overlong(stretch.overlong)
+        self._evaluation_in(stretch.text, segment.cut)
+        self._add(stretch.text, segment)
+
+    def _evaluation_in(self, text: bytes, cut: float) -> None:
+        """Take the newest evaluation in a stretch, while none is known."""
+        stop = len(text)
+        while self.latest.evaluation is None and (at := text.rfind(EVALUATION, 0, stop)) >= 0:
+            stop = text.rfind(b"\n", 0, at) + 1
+            record = self._record(text[stop : text.find(b"\n", at)])
+            if record is not None and (record.step or 0) <= cut:
+                self.latest.earlier(record)
+
+    def _latest(self, line: bytes, cut: float) -> None:
+        record = self._record(line)
+        if record is not None and (record.step is None or record.step <= cut or record.kind in LIFECYCLE):
+            self.latest.take(record)
+
+    def _record(self, line: bytes) -> Record | None:
+        try:
+            return self._decoder.record(line)
+        except ValueError:
+            return None
+
+    def _add(self, text: bytes, segment: Segment) -> None:
+        """Add complete lines to the curves; a run_start among them voids what stands before it."""
+        if not text:
+            return
+        cut = segment.cut
+        while (at := text.rfind(b'"run_start"')) >= 0:
+            begin = text.rfind(b"\n", 0, at) + 1
+            start = self._start(text[begin : text.find(b"\n", at)])
+            self._block(text[begin:], cut)
+            text = text[:begin]
+            if start is not None:
+                cut = segment.cut = min(cut, resumed_from(start))
+        if text:
+            self._block(text, cut)
+
+    def _block(self, text: bytes, cut: float) -> Block:
+        block = self._decoder.block(text)
+        self.curves.add(block, cut)
+        self._count(block)
+        return block
+
+    def _count(self, block: Block) -> None:
+        if block.garbage:
+            self.notices[GARBAGE] += block.garbage
+        if block.newer:
+            self.notices[NEWER] += block.newer
+        self.changed = True
+
+    def _overlong(self, lines: int) -> None:
+        if lines:
+            self.notices[OVERLONG] += lines
+            self.changed = True
+
+    def seek_evaluation(self) -> None:
+        """Look for the newest held-out loss beyond the tail, by its name alone: fast, and at most SEARCH_BYTES far."""
+        if self._evaluation_sought or self.latest.evaluation is not None:
+            return
+        self._evaluation_sought = True
+        left = SEARCH_BYTES
+        for segment in reversed(self.segments.values()):
+            stop = segment.read if segment.cut >= 0 else 0
+            while stop > 0 and left > 0 and self.latest.evaluation is None:
+                try:
+                    stretch = backwards(segment.path, stop, block=4 * BLOCK)
+                except OSError:
+                    break
+                self._evaluation_in(stretch.text, segment.cut)
+                left -= stop - stretch.start
+                stop = stretch.start
+
+    # ---- following --------------------------------------------------------------------------------------------------
+
+    def follow(self, until: Callable[[], bool]) -> bool:
+        """Read what was appended, until `until` says stop; whether there is more to read at once."""
+        if not self.folder.is_dir():
+            self.changed |= not self.gone
+            self.gone = True
+            return False
+        self.changed |= self.gone
+        self.gone = False
+        self._look_for_segments(first_time=False)
+        newest = max(self.segments, default=0)
+        for number, segment in list(self.segments.items()):
+            if number != newest and segment.closed:
+                continue
+            try:
+                more = self._read_on(segment, until, last=number == newest)
+            except FileNotFoundError:
+                if not segment.closed:
+                    self.notices[f"{segment.path.name} was removed"] += 1
+                    segment.closed, self.changed = True, True
+                continue
+            except OSError as error:
+                self.notices[f"{segment.path.name} cannot be read: {error.strerror}"] += 1
+                continue
+            if more:
+                return True
+        return False
+
+    def _read_on(self, segment: Segment, until: Callable[[], bool], *, last: bool) -> bool:
+        stat = os.stat(segment.path)
+        if stat.st_size == segment.size and (stat.st_dev, stat.st_ino) == segment.node and segment.read == stat.st_size:
+            pass
+        elif (stat.st_dev, stat.st_ino) != segment.node or not self._same_mark(segment):
+            self.notices[f"{segment.path.name} was replaced; reading all again"] += 1
+            self.sampled, self.latest = Curves(), Latest()
+            segment.node, segment.cut, segment.first, segment.read = (stat.st_dev, stat.st_ino), inf, 0, 0
+            segment.skipping, segment.mark, segment.size = False, b"", stat.st_size
+            self.read_again()
+            self.sampled = Curves()
+        elif stat.st_size < segment.read:
+            self.notices[f"{segment.path.name} was cut from {segment.read:,} to {stat.st_size:,} bytes"] += 1
+            segment.first, segment.read = min(segment.first, stat.st_size), stat.st_size
+            segment.skipping, self.changed = False, True
+        segment.size = stat.st_size
+        while segment.read < segment.size:
+            was = segment.skipping
+            stretch, segment.skipping = onwards(segment.path, segment.read, skipping=was)
+            if stretch.stop == segment.read:
+                break
+            segment.read = stretch.stop
+            if not self.deep:
+                segment.first = segment.read
+            self._overlong(stretch.overlong)
+            if stretch.text:
+                self._newer_lines(stretch.text, segment)
+            if until():
+                return segment.read < segment.size
+        if not last:
+            segment.closed = True  # finished: its process writes to a later one
+            if segment.read < segment.size:
+                self.notices[TORN] += 1
+        return False
+
+    def _same_mark(self, segment: Segment) -> bool:
+        """Whether a file begins as it did; one that was cut below its mark is another matter."""
+        begins = head_bytes(segment.path, MARK)
+        same = begins[: len(segment.mark)] == segment.mark[: len(begins)]
+        if same and len(begins) > len(segment.mark):
+            segment.mark = begins
+        return same
+
+    def _newer_lines(self, text: bytes, segment: Segment) -> None:
+        while (at := text.find(b'"run_start"')) >= 0:
+            begin = text.rfind(b"\n", 0, at) + 1
+            end = text.find(b"\n", at) + 1
+            self._newer_block(text[:begin], segment)
+            if (start := self._start(text[begin : end - 1])) is not None:
+                self._void(resumed_from(start), segment)
+            self._newer_block(text[begin:end], segment)
+            text = text[end:]
+        self._newer_block(text, segment)
+
+    def _newer_block(self, text: bytes, segment: Segment) -> None:
+        if not text:
+            return
+        block = self._block(text, inf) if self.deep else self._decoder.block(text)
+        records = sorted(block.others, key=lambda record: record.seq)
+        if block.steps is not None:
+            self.latest.take_rows(block.steps)
+        for record in records:
+            self.latest.take(record)
+
+    def _void(self, cut: float, beginning: Segment) -> None:
+        """A process that starts now does again what came after step `cut`."""
+        for segment in self.segments.values():
+            if segment is beginning and segment.first == 0:
+                break
+            segment.cut = min(segment.cut, cut)
+            if segment.cut < 0:
+                segment.first = 0
+            if segment is beginning:
+                break
+        self.sampled.void_after(cut)
+        if not self.curves.void_after(cut):
+            self.read_again()
+
+    def read_again(self) -> None:
+        """Forget the curves and read all from the files again, in the background; what is known stays as a sample."""
+        self.sampled, self.curves, self.changed = self.curves, Curves(), True
+        self._wait_for_all()
+        for key in (GARBAGE, NEWER, OVERLONG):
+            del self.notices[key]
+
+
+MARK = 256
+"Bytes at the start of a segment that tell it from another: a record with its time."
+
+EVALUATION = b'"kind":"eval"'
+"As the writer writes it."
+
+GARBAGE = "lines that are no records were passed over"
+NEWER = "records of a newer format are shown as far as they are understood"
+OVERLONG = "lines longer than 1 MiB were passed over"
+TORN = "segments end in a torn line, which was passed over"
+
+
+def resumed_from(start: Record) -> float:
+    """The last step that a start keeps; -1 when it keeps none."""
+    step = start.fields.get("resumed_from_step")
+    return float(step) if isinstance(step, int) and not isinstance(step, bool) else -1.0
