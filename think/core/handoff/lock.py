@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from think.core.errors import InputOutput, Locked
@@ -79,10 +80,16 @@ def _wait(descriptor: int, path: Path, patience: float) -> None:
 def _sign(descriptor: int) -> None:
     """Leave our name for whoever waits; a full disk is no reason to stop here."""
     with contextlib.suppress(OSError):
-        name = json.dumps(identity().as_json()).encode("ascii") + b"\n"
+        name = _name(os.getpid())
         if os.pread(descriptor, len(name) + 1, 0) != name:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, name, 0)
+
+
+@cache
+def _name(pid: int) -> bytes:
+    """Who this process is; asked again in a process that was forked."""
+    return json.dumps(identity().as_json()).encode("ascii") + b"\n"
 
 
 def _holder(path: Path) -> Identity | None:

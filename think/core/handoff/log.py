@@ -26,9 +26,8 @@ from think.core.handoff.state import Problem, State
 
 EVENTS, HEAD = "events.jsonl", "head.json"
 
-_RESTORE = (
-    "restore it from version control or a backup; or set the rest aside: think handoff check --mend --reason TEXT"
-)
+_RESTORE = "restore it from version control or a backup"
+_MEND = f"{_RESTORE}; or set the rest aside: think handoff check --mend --reason TEXT"
 
 
 def events_file(folder: Path) -> Path:
