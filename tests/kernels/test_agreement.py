@@ -3,13 +3,12 @@
 import pytest
 import torch
 
+from tests.kernels.cases import FAST, IMPLEMENTATIONS, best_kind
 from think.kernels import choose
 from think.kernels.compare import CASES, OPERATORS, Case, Inputs, compare, differences, evaluate, inputs
 
 pytestmark = pytest.mark.kernel
 
-IMPLEMENTATIONS = [(operator, name) for operator in OPERATORS for name in choose.implementations(operator)]
-FAST = [(operator, name) for operator, name in IMPLEMENTATIONS if name != "reference"]
 
 ODD = (
     Case("two tokens", 2, batch=1, heads=1, key=2, value=1),
@@ -63,7 +62,7 @@ def test_bfloat16_is_hardly_worse_than_rounding(operator: str, name: str) -> Non
 @pytest.mark.parametrize(("operator", "name"), IMPLEMENTATIONS)
 def test_types_of_results(operator: str, name: str) -> None:
     call = OPERATORS[operator]
-    for kind, state_kind in ((torch.bfloat16, torch.float32), (torch.float32,) * 2, (torch.float64,) * 2):
+    for kind, state_kind in ((torch.bfloat16, torch.float32), (torch.float32,) * 2, (best_kind(operator, name),) * 2):
         given = inputs(operator, Case("types", 40), kind=kind)
         out, state = call(**given.tensors, implementation=name, **given.options)
         assert (out.dtype, state.dtype) == (kind, state_kind)

@@ -16,14 +16,16 @@ pytestmark = pytest.mark.kernel
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_names(operator: str) -> None:
     assert {"reference", "chunked"} <= set(choose.implementations(operator))
-    assert choose.resolve(operator, "auto") == "chunked"
+    assert choose.resolve(operator, "auto") in {"native", "chunked"}
+    assert choose.resolve(operator, "auto", "cpu", torch.float64) == "chunked"
+    assert choose.resolve(operator, "auto", "meta") == "chunked"
     assert choose.resolve(operator, "reference") == "reference"
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_unknown_implementation_names_the_nearest_and_all(operator: str) -> None:
     given = inputs(operator, Case("any", 3))
-    with pytest.raises(ValueError, match=r"chunkd.*did you mean 'chunked'.*auto, chunked, reference"):
+    with pytest.raises(ValueError, match=r"chunkd.*did you mean 'chunked'.*auto, chunked, (native, )?reference"):
         OPERATORS[operator](**given.tensors, implementation="chunkd")
 
 
@@ -63,7 +65,7 @@ def test_unknown_activation() -> None:
 def test_convolution_without_bias_activation_or_past() -> None:
     """A window of one tap has no state, and is a product."""
     x, weight = torch.randn(2, 5, 3), torch.randn(3, 1)
-    for name in choose.implementations("causal_conv"):
+    for name in choose.usable("causal_conv"):
         out, state = causal_conv(x, weight, implementation=name, reset=torch.ones(2, 5, dtype=torch.bool))
         torch.testing.assert_close(out, x * weight[:, 0])
         assert state.shape == (2, 3, 0)
@@ -80,7 +82,7 @@ def test_inputs_are_left_as_they_were() -> None:
 
 def test_timing_alternates_and_counts() -> None:
     rows = measure("causal_conv", Case("small", 8, heads=1, value=2), rounds=7)
-    assert [row.implementation for row in rows] == list(choose.implementations("causal_conv"))
+    assert [row.implementation for row in rows] == list(choose.usable("causal_conv"))
     assert all(row.rounds == 7 and 0 < row.both_least <= row.both <= row.both_most for row in rows)
     assert next(row.speed_up for row in rows if row.implementation == "reference") == 1.0
     with pytest.raises(ValueError, match="too few"):

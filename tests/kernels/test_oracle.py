@@ -120,13 +120,13 @@ def test_implementations_match_the_attention_form(operator: str, resets: tuple[i
     case = Case("oracle", time, key=3, value=4, groups=2, resets=resets)
     given = inputs(operator, case, kind=torch.float64, seed=time)
     out, state = ORACLES[operator](*numbers(operator, case, time))
-    for name in choose.implementations(operator):
+    for name in choose.usable(operator, "cpu", torch.float64):
         found, last = OPERATORS[operator](**given.tensors, reset=given.reset, implementation=name, **given.options)
         np.testing.assert_allclose(found.detach().numpy(), out, rtol=1e-9, atol=1e-9, err_msg=name)
         np.testing.assert_allclose(last.detach().numpy(), state, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
-@pytest.mark.parametrize("name", choose.implementations("rwkv6"))
+@pytest.mark.parametrize("name", choose.usable("rwkv6", "cpu", torch.float64))
 def test_rwkv6_without_decay_is_linear_attention(name: str) -> None:
     given = inputs("rwkv6", Case("linear", 50, decay="none"), kind=torch.float64).tensors
     out, state = OPERATORS["rwkv6"](
@@ -139,7 +139,7 @@ def test_rwkv6_without_decay_is_linear_attention(name: str) -> None:
     torch.testing.assert_close(state, torch.einsum("bthk,bthv->bhkv", given["k"], given["v"]))
 
 
-@pytest.mark.parametrize("name", choose.implementations("ssd"))
+@pytest.mark.parametrize("name", choose.usable("ssd", "cpu", torch.float64))
 def test_ssd_almost_without_decay_is_linear_attention(name: str) -> None:
     given = inputs("ssd", Case("linear", 50), kind=torch.float64).tensors
     rate = torch.full_like(given["A"], -1e-300)

@@ -10,13 +10,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.kernels.cases import FAST, IMPLEMENTATIONS, best_kind, closeness
 from think.kernels import choose
 from think.kernels.compare import OPERATORS, Case, Inputs, compare, differences, evaluate, inputs
 
 pytestmark = pytest.mark.kernel
 
-IMPLEMENTATIONS = [(operator, name) for operator in OPERATORS for name in choose.implementations(operator)]
-FAST = [(operator, name) for operator, name in IMPLEMENTATIONS if name != "reference"]
 IN_TIME = {"r", "q", "k", "v", "beta", "log_decay", "x", "dt", "B", "C"}
 "Inputs with a time axis, of any operator."
 
@@ -61,34 +60,36 @@ def test_cut_anywhere(operator: str, name: str, data: st.DataObject) -> None:
     time = data.draw(st.integers(2, 100), label="time")
     at = data.draw(st.integers(1, time - 1), label="cut")
     resets = tuple(data.draw(st.lists(st.integers(0, time - 1), max_size=3), label="resets"))
-    given = inputs(operator, Case("cut", time, key=3, value=2, resets=resets), kind=torch.float64)
+    given = inputs(operator, Case("cut", time, key=3, value=2, resets=resets), kind=best_kind(operator, name))
+    close = closeness(operator, name)
     leaves = list(given.tensors.values())
     whole, last = call(operator, name, given)
     left, between = call(operator, name, given, **part(given, 0, at))
     right, end = call(operator, name, given, **part(given, at, time), state=between)
     joined = torch.cat([left, right], 1)
-    torch.testing.assert_close(joined, whole)
-    torch.testing.assert_close(end, last)
+    torch.testing.assert_close(joined, whole, **close)
+    torch.testing.assert_close(end, last, **close)
     one = torch.autograd.grad(whole.square().sum() + last.sum(), leaves, allow_unused=True)
     two = torch.autograd.grad(joined.square().sum() + end.sum(), leaves, allow_unused=True)
     for first, second in zip(one, two, strict=True):
         if first is None or second is None:  # not every tensor has a part in both
             assert all(gradient is None or not gradient.any() for gradient in (first, second))
         else:
-            torch.testing.assert_close(first, second)
+            torch.testing.assert_close(first, second, **close)
 
 
 @pytest.mark.parametrize(("operator", "name"), IMPLEMENTATIONS)
 @pytest.mark.parametrize("at", [0, 1, 31, 32, 63, 64, 69])
 def test_reset_is_a_new_beginning(operator: str, name: str, at: int) -> None:
     """From a reset on, all is as if `fresh` had entered there; before it, nothing has changed."""
-    given = inputs(operator, Case("reset", 70, batch=1, key=3, value=2, resets=(at,)), kind=torch.float64)
+    given = inputs(operator, Case("reset", 70, batch=1, key=3, value=2, resets=(at,)), kind=best_kind(operator, name))
+    close = closeness(operator, name)
     out, last = call(operator, name, given)
     alone, end = call(operator, name, given, **part(given, at, 70) | {"reset": None, "state": None})
-    torch.testing.assert_close(out[:, at:], alone)
-    torch.testing.assert_close(last, end)
+    torch.testing.assert_close(out[:, at:], alone, **close)
+    torch.testing.assert_close(last, end, **close)
     without, _ = call(operator, name, given, reset=None)
-    torch.testing.assert_close(out[:, :at], without[:, :at])
+    torch.testing.assert_close(out[:, :at], without[:, :at], **close)
 
 
 @pytest.mark.parametrize(("operator", "name"), IMPLEMENTATIONS)
@@ -167,7 +168,7 @@ def test_any_decay_is_finite(operator: str, log_decay: float) -> None:
             tensors["dt"][:, ::every] = -log_decay
         strong = Inputs(tensors, given.reset, given.options).to(torch.float32)
         expected = evaluate(operator, "reference", strong)
-        for name in choose.implementations(operator):
+        for name in choose.usable(operator):
             found = evaluate(operator, name, strong)
             assert all(tensor.isfinite().all() for tensor in found.values())
             assert max(differences(expected, found).values()) < 1e-4

@@ -195,10 +195,29 @@ def _devices() -> Iterator[str]:
 
 def _kernels() -> Iterator[Finding]:
     from think.kernels import choose
+    from think.kernels.native import build, library
 
+    yield _native(library.level(), library.lacking(build.ONCE))
     for operator in choose.operators():
-        names = ", ".join(choose.implementations(operator))
-        yield Finding(f"kernel {operator}", "ok", f"auto is {choose.resolve(operator)}; there are {names}")
+        yield _kernel(operator)
+
+
+def _native(instructions: str | None, reason: str | None) -> Finding:
+    if reason is None:
+        return Finding("native kernels", "ok", f"yes, for {instructions}")
+    what, _, remedy = reason.partition("; ")
+    return Finding("native kernels", "warn", f"no: {what}; those of torch operations are used", remedy)
+
+
+def _kernel(operator: str) -> Finding:
+    """What auto is on the processor, and what cannot run there and why."""
+    from think.kernels import choose
+
+    text = f"auto is {choose.resolve(operator)}; there are {', '.join(choose.usable(operator))}"
+    for name in choose.implementations(operator):
+        reason = choose.lacking(operator, name)
+        text += f"; no {name}: {reason}" if reason else ""
+    return Finding(f"kernel {operator}", "ok", text)
 
 
 def _terminal() -> Iterator[Finding]:

@@ -57,7 +57,7 @@ def measure(
     """
     if rounds < FEWEST_ROUNDS:
         raise ValueError(f"{rounds} rounds are too few for a median, expected at least {FEWEST_ROUNDS}")
-    names = choose.implementations(operator)
+    names = choose.usable(operator)
     given = _inputs(operator, case, resets)
     forward: dict[str, list[float]] = {name: [] for name in names}
     both: dict[str, list[float]] = {name: [] for name in names}

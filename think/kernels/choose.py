@@ -2,7 +2,9 @@
 
 An operator is a sub-package of `think.kernels`; each module in it, but for names that begin with an underscore, is an
 implementation and exports `run`. A new file is a new implementation: nothing here is edited, unless "auto" should
-prefer it. "auto" is resolved once per operator and device kind, and `resolve` tells what it became.
+prefer it. An implementation that cannot run on every machine, device and type of number exports `lacks(device, kind)`
+too, which gives the reason why it cannot, or None. "auto" is the first of PREFERENCE that can; `resolve` tells what it
+became, once for each operator, device and type.
 """
 
 import difflib
@@ -10,11 +12,14 @@ import functools
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import torch
+
 AUTO = "auto"
-PREFERENCE = ("chunked", "reference")
-"What auto takes: the first of these that the operator has."
+PREFERENCE = ("native", "chunked", "reference")
+"What auto takes: the first of these that the operator has and that can run on the device, with its type of number."
 
 _HERE = Path(__file__).parent
 
@@ -33,24 +38,57 @@ def implementations(operator: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_HERE / operator).glob("*.py") if not path.stem.startswith("_")))
 
 
+class CannotRun(ValueError):
+    """An implementation was asked for by name where it cannot run; the message says why."""
+
+
 @functools.cache
-def resolve(operator: str, implementation: str = AUTO) -> str:
-    """The name that an implementation's name stands for: itself, or what "auto" becomes.
+def lacking(operator: str, implementation: str, device: str = "cpu", kind: torch.dtype = torch.float32) -> str | None:
+    """Why an implementation cannot run on a device (its type, such as "cpu") with numbers of a type; None when it can.
 
     Raises ValueError, with the nearest and all names, when the operator has no such implementation.
     """
     available = implementations(operator)
-    if implementation == AUTO:
-        return next(name for name in PREFERENCE if name in available)
     if implementation not in available:
         raise ValueError(_unknown(f"{operator} implementation", implementation, (AUTO, *available)))
+    module = _module(operator, implementation)
+    reason: str | None = module.lacks(device, kind) if hasattr(module, "lacks") else None
+    return reason
+
+
+def usable(operator: str, device: str = "cpu", kind: torch.dtype = torch.float32) -> tuple[str, ...]:
+    """Names of the implementations that can run on a device with numbers of a type."""
+    return tuple(name for name in implementations(operator) if lacking(operator, name, device, kind) is None)
+
+
+@functools.cache
+def resolve(operator: str, implementation: str = AUTO, device: str = "cpu", kind: torch.dtype = torch.float32) -> str:
+    """The name that an implementation's name stands for: itself, or what "auto" becomes.
+
+    Raises ValueError, with the nearest and all names, when the operator has no such implementation, and CannotRun when
+    it has one that cannot run on this machine, device or type of number.
+    """
+    if implementation == AUTO:
+        available = implementations(operator)
+        able = (name for name in PREFERENCE if name in available and lacking(operator, name, device, kind) is None)
+        return next(able)
+    reason = lacking(operator, implementation, device, kind)
+    if reason is not None:
+        raise CannotRun(f"{operator}: implementation {implementation!r} cannot run here: {reason}")
     return implementation
 
 
 @functools.cache
-def load(operator: str, implementation: str = AUTO) -> Callable[..., Any]:
-    """The `run` of an implementation; imports its module only."""
-    return importlib.import_module(f"think.kernels.{operator}.{resolve(operator, implementation)}").run
+def load(
+    operator: str, implementation: str = AUTO, device: str = "cpu", kind: torch.dtype = torch.float32
+) -> Callable[..., Any]:
+    """The `run` of an implementation; imports no module that is not asked about. Raises as `resolve` does."""
+    run: Callable[..., Any] = _module(operator, resolve(operator, implementation, device, kind)).run
+    return run
+
+
+def _module(operator: str, implementation: str) -> ModuleType:
+    return importlib.import_module(f"think.kernels.{operator}.{implementation}")
 
 
 def _unknown(what: str, name: str, available: tuple[str, ...]) -> str:

@@ -8,8 +8,8 @@ REFERENCE = "reference"
 
 
 def implementations() -> dict[str, tuple[str, ...]]:
-    """Kernel -> its implementations, the reference included."""
-    return {operator: choose.implementations(operator) for operator in choose.operators()}
+    """Kernel -> those of its implementations that this processor runs, the reference included."""
+    return {operator: choose.usable(operator) for operator in choose.operators()}
 
 
 def comparisons() -> tuple[KernelComparison, ...]:

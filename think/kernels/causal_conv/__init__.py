@@ -34,7 +34,6 @@ def causal_conv(
     """
     batch, time, channels = x.shape
     window = weight.shape[-1]
-    run = load("causal_conv", implementation)
     arguments.expect_reset("causal_conv", reset, batch, time)
     arguments.expect_shape("causal_conv", "weight", weight, channels, max(window, 1))
     arguments.expect_shape("causal_conv", "bias", bias, channels)
@@ -43,6 +42,7 @@ def causal_conv(
     if activation not in (None, "silu"):
         raise ValueError(f"causal_conv: there is no activation named {activation!r}; available: None, 'silu'")
     kind = arguments.accumulation_type(x, weight, bias, state, fresh)
+    run = load("causal_conv", implementation, x.device.type, kind)
     with arguments.full_precision(x.device):
         fresh = None if fresh is None else fresh.to(kind)
         wide_x = x.to(kind)

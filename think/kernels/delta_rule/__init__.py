@@ -40,7 +40,6 @@ def delta_rule(
     """
     batch, time, heads, key = q.shape
     value = v.shape[-1]
-    run = load("delta_rule", implementation)
     arguments.expect_reset("delta_rule", reset, batch, time)
     arguments.expect_shape("delta_rule", "k", k, batch, time, heads, key)
     arguments.expect_shape("delta_rule", "v", v, batch, time, heads, value)
@@ -49,6 +48,7 @@ def delta_rule(
     arguments.expect_shape("delta_rule", "state", state, batch, heads, key, value)
     arguments.expect_shape("delta_rule", "fresh", fresh, heads, key, value)
     kind = arguments.accumulation_type(q, k, v, beta, log_decay, state, fresh)
+    run = load("delta_rule", implementation, q.device.type, kind)
     with arguments.full_precision(q.device):
         fresh = None if fresh is None else fresh.to(kind)
         wide_v, wide_beta = v.to(kind), beta.to(kind)

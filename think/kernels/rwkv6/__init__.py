@@ -36,7 +36,6 @@ def rwkv6(
     """
     batch, time, heads, key = r.shape
     value = v.shape[-1]
-    run = load("rwkv6", implementation)
     arguments.expect_reset("rwkv6", reset, batch, time)
     arguments.expect_shape("rwkv6", "k", k, batch, time, heads, key)
     arguments.expect_shape("rwkv6", "v", v, batch, time, heads, value)
@@ -45,6 +44,7 @@ def rwkv6(
     arguments.expect_shape("rwkv6", "state", state, batch, heads, key, value)
     arguments.expect_shape("rwkv6", "fresh", fresh, heads, key, value)
     kind = arguments.accumulation_type(r, k, v, log_decay, bonus, state, fresh)
+    run = load("rwkv6", implementation, r.device.type, kind)
     with arguments.full_precision(r.device):
         fresh = None if fresh is None else fresh.to(kind)
         wide_v = v.to(kind)

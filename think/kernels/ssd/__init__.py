@@ -37,7 +37,6 @@ def ssd(
     """
     batch, time, heads, width = x.shape
     groups, size = B.shape[-2:]
-    run = load("ssd", implementation)
     arguments.expect_reset("ssd", reset, batch, time)
     arguments.expect_shape("ssd", "dt", dt, batch, time, heads)
     arguments.expect_shape("ssd", "A", A, heads)
@@ -49,6 +48,7 @@ def ssd(
     if groups < 1 or heads % groups:
         raise ValueError(f"ssd: {heads} heads can't be shared out to {groups} groups")
     kind = arguments.accumulation_type(x, dt, A, B, C, D, state, fresh)
+    run = load("ssd", implementation, x.device.type, kind)
     with arguments.full_precision(x.device):
         fresh = None if fresh is None else fresh.to(kind)
         wide_x = x.to(kind)

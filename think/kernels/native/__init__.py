@@ -1,0 +1,1 @@
+"""Kernels in C for processors: built at install, optional, reached through ctypes. README.md says how to add one."""
