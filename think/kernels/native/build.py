@@ -7,6 +7,7 @@ the files that it touches.
 
 import hashlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,7 @@ LEVELS: dict[str, tuple[str, ...]] = {
     ),
 }
 "Instruction sets in the order of `think_level` in pool.c; only the first where the processor is no x86-64."
+INCLUDE = re.compile(r'^#include "(.+)"', re.MULTILINE)
 ONCE = "pool"
 "The file that is compiled for the baseline alone."
 
@@ -55,11 +57,22 @@ def units(folder: Path = HERE) -> tuple[str, ...]:
 
 
 def digest(unit: str, folder: Path = HERE) -> str:
-    """What the objects of a source file are made of: its text, all headers, the flags."""
+    """What the objects of a source file are made of: its text, the headers that it includes, the flags."""
     found = hashlib.sha256(repr((FLAGS, LEVELS, levels())).encode())
-    for path in (folder / f"{unit}.c", *sorted(folder.glob("*.h"))):
+    for path in _made_of(folder / f"{unit}.c"):
         found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()[:16]
+
+
+def _made_of(source: Path) -> list[Path]:
+    """A source and the headers beside it that it includes, directly or not."""
+    found, ahead = [], [source]
+    while ahead:
+        path = ahead.pop()
+        if path not in found and path.exists():
+            found.append(path)
+            ahead += [path.with_name(name) for name in INCLUDE.findall(path.read_text(encoding="utf-8"))]
+    return sorted(found)
 
 
 def build(to: Path = LIBRARY, *, folder: Path = HERE, objects: Path | None = None, compiler: str | None = None) -> None:
