@@ -57,22 +57,29 @@ class Buckets:
             steps, times, values = steps[order], times[order], values[:, order]
         keys = np.floor_divide(steps, width)
         starts = np.flatnonzero(np.concatenate(([True], np.diff(keys) != 0)))
+        ends = np.append(starts[1:], len(steps)) - 1
+        shape = (len(values), len(starts))
+        head = (rows.names, width, keys[starts], steps[ends], np.maximum.reduceat(times, starts))
+        if np.isfinite(values).all() and not (values == ABSENT).any():
+            return cls(
+                *head,
+                low=np.minimum.reduceat(values, starts, axis=1),
+                high=np.maximum.reduceat(values, starts, axis=1),
+                total=np.add.reduceat(values, starts, axis=1),
+                last=values[:, ends],
+                last_step=np.broadcast_to(steps[ends], shape),
+                count=np.broadcast_to(ends - starts + 1.0, shape),
+                bad=np.zeros(shape),
+            )
         present = values != ABSENT
         finite = present & np.isfinite(values)
-        whole = bool(finite.all())
-        newest = np.where(finite, np.arange(len(steps)), -1)
-        at = np.maximum.reduceat(newest, starts, axis=1)
-        rows_at = np.arange(len(values))[:, None]
+        at = np.maximum.reduceat(np.where(finite, np.arange(len(steps)), -1), starts, axis=1)
         return cls(
-            names=rows.names,
-            width=width,
-            keys=keys[starts],
-            steps=np.maximum.reduceat(steps, starts),
-            times=np.maximum.reduceat(times, starts),
-            low=np.minimum.reduceat(values if whole else np.where(finite, values, np.inf), starts, axis=1),
-            high=np.maximum.reduceat(values if whole else np.where(finite, values, -np.inf), starts, axis=1),
-            total=np.add.reduceat(values if whole else np.where(finite, values, 0.0), starts, axis=1),
-            last=np.where(at >= 0, values[rows_at, at], np.nan),
+            *head,
+            low=np.minimum.reduceat(np.where(finite, values, np.inf), starts, axis=1),
+            high=np.maximum.reduceat(np.where(finite, values, -np.inf), starts, axis=1),
+            total=np.add.reduceat(np.where(finite, values, 0.0), starts, axis=1),
+            last=np.where(at >= 0, np.take_along_axis(values, at, axis=1), np.nan),
             last_step=np.where(at >= 0, steps[at], -1.0),
             count=np.add.reduceat(present, starts, axis=1, dtype=np.float64),
             bad=np.add.reduceat(present & ~finite, starts, axis=1, dtype=np.float64),

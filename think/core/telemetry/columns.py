@@ -24,10 +24,8 @@ LARGEST_STEP = 2**53
 
 _ENVELOPE: list[Any] = [
     ("kind", str, ""),
-    ("v", int, VERSION),
     ("step", int | None, None),
     ("time", float, 0.0),
-    ("mono", float, 0.0),
 ]
 
 
@@ -38,7 +36,6 @@ class Rows:
     names: tuple[str, ...]
     steps: Array
     times: Array
-    monos: Array
     values: Array
 
     def __len__(self) -> int:
@@ -49,18 +46,21 @@ class Rows:
         keep = self.steps <= step
         if keep.all():
             return self
-        return Rows(self.names, self.steps[keep], self.times[keep], self.monos[keep], self.values[:, keep])
+        return Rows(self.names, self.steps[keep], self.times[keep], self.values[:, keep])
 
 
 @dataclass(slots=True)
 class Block:
-    """What a stretch of lines holds. newer: records of a newer format version; garbage: lines that are no records."""
+    """What a stretch of lines holds. newer: of a newer format version;   garbage: lines that are no records."""
 
     steps: Rows | None = None
     others: list[Record] = field(default_factory=list)
     lines: int = 0
     garbage: int = 0
-    newer: int = 0
+    newer: bool = False
+
+
+NEWLINE = 10
 
 
 class Decoder:
@@ -84,16 +84,6 @@ class Decoder:
         )
         self._line: msgspec.json.Decoder[Any] = msgspec.json.Decoder(line)
 
-    def new_names(self, line: bytes) -> list[str]:
-        """Numeric fields of a step record that are not read yet."""
-        try:
-            record = self.record(line)
-        except ValueError:
-            return []
-        if record.kind != "step":
-            return []
-        return [name for name in record.fields if name not in self.names and record.number(name) is not None]
-
     def record(self, line: bytes) -> Record:
         """One line as a record, as `records.decode` does and faster. Raises ValueError when it is none."""
         try:
@@ -104,49 +94,55 @@ class Decoder:
     def block(self, text: bytes) -> Block:
         """Decode complete lines. Never raises for what they hold."""
         found = Block()
-        for line in {text[: text.find(b"\n")], text[text.rfind(b"\n", 0, -1) + 1 : -1]}:
-            if names := self.new_names(line):
-                self.know(names)
+        self._look_at_ends(text, found)
         try:
             lines = self._line.decode_lines(text)
         except (msgspec.DecodeError, RecursionError):  # ValidationError is a DecodeError
             return self._one_by_one(text, found)
         kinds = [line.kind for line in lines]
         found.lines = len(lines)
-        if kinds.count("step") == len(lines):
-            steps = lines
-        else:
-            raw = [line for line in text.split(b"\n") if line.strip()]
-            if len(raw) != len(lines):  # values that share a line or span several: no telemetry of ours
-                return self._one_by_one(text, Block())
+        steps = lines
+        if kinds.count("step") != len(lines):
+            ends = np.flatnonzero(np.frombuffer(text, np.uint8) == NEWLINE).tolist()
+            if len(ends) != len(lines):  # empty lines: no telemetry of ours
+                return self._one_by_one(text, found)
+            others = [number for number, kind in enumerate(kinds) if kind != "step"]
+            for number in others:
+                self._other(text[ends[number - 1] + 1 if number else 0 : ends[number]], found)
             steps = [line for line, kind in zip(lines, kinds, strict=True) if kind == "step"]
-            for line, kind in zip(raw, kinds, strict=True):
-                if kind != "step":
-                    self._other(line, found)
-        if text.count(b'{"v":1,') != len(lines):
-            found.newer += sum(line.v > VERSION for line in steps)
         try:
             found.steps = self._rows(steps)
         except (ValueError, OverflowError):  # a word among the figures that is no number
-            return self._one_by_one(text, Block())
+            return self._one_by_one(text, found)
         return found
+
+    def _look_at_ends(self, text: bytes, found: Block) -> None:
+        """Learn from the first and the last line: figures not known yet, and the version, one for all of a process."""
+        for line in {text[: text.find(b"\n")], text[text.rfind(b"\n", 0, -1) + 1 : -1]}:
+            try:
+                record = self.record(line)
+            except ValueError:
+                continue
+            found.newer |= record.version > VERSION
+            if record.kind == "step":
+                new = [name for name in record.fields if name not in self.names and record.number(name) is not None]
+                if new:
+                    self.know(new)
 
     def _rows(self, lines: Sequence[Any]) -> Rows | None:
         if not lines:
             return None
         astuple = msgspec.structs.astuple
-        table = np.array([astuple(line)[2:] for line in lines], dtype=np.float64)
+        table = np.array([astuple(line)[1:] for line in lines], dtype=np.float64)
         steps = table[:, 0]
         good = (steps >= 0) & (steps <= LARGEST_STEP)
-        values = table[:, 3:]
+        values = table[:, 2:]
         for row, column in np.argwhere(np.isnan(values)).tolist():
             if getattr(lines[row], f"f{column}") is None:
                 values[row, column] = ABSENT
         if not good.all():
             table, values = table[good], values[good]
-        return Rows(
-            self.names, table[:, 0].copy(), table[:, 1].copy(), table[:, 2].copy(), np.ascontiguousarray(values.T)
-        )
+        return Rows(self.names, table[:, 0].copy(), table[:, 1].copy(), np.ascontiguousarray(values.T))
 
     def _other(self, line: bytes, found: Block) -> None:
         try:
@@ -154,28 +150,32 @@ class Decoder:
         except ValueError:
             found.garbage += 1
             return
-        found.newer += record.version > VERSION
+        found.newer |= record.version > VERSION
         found.others.append(record)
 
     def _one_by_one(self, text: bytes, found: Block) -> Block:
         """The slow and patient way, for stretches with lines that are not as they should be."""
+        found.others, found.garbage, found.lines = [], 0, 0
         steps: list[Any] = []
         for line in text.split(b"\n"):
             if not line:
                 continue
             found.lines += 1
-            try:
-                read = self._line.decode(line)
-                if read.kind == "step":
-                    self._rows([read])
-                    found.newer += read.v > VERSION
-                    steps.append(read)
-                    continue
-            except (msgspec.DecodeError, RecursionError, ValueError, OverflowError):
-                pass
-            self._other(line, found)
+            read = self._step(line)
+            if read is None:
+                self._other(line, found)
+            else:
+                steps.append(read)
         found.steps = self._rows(steps)
         return found
+
+    def _step(self, line: bytes) -> Any:
+        """The line if it is a step record that makes a row."""
+        try:
+            read = self._line.decode(line)
+            return read if read.kind == "step" and self._rows([read]) is not None else None
+        except (msgspec.DecodeError, RecursionError, ValueError, OverflowError):
+            return None
 
 
 def figures(record: Record) -> dict[str, float]:
@@ -202,7 +202,6 @@ def rows_of(records: Sequence[tuple[Record, dict[str, float]]]) -> Rows:
         names,
         np.array([record.step for record, _ in records], dtype=np.float64),
         np.array([record.time for record, _ in records]),
-        np.array([record.mono for record, _ in records]),
         values,
     )
 

@@ -103,9 +103,7 @@ class Curves:
         if len(new) > room:
             self.left_out.update(f"{kind}.{name}" for name in new[max(room, 0) :])
             kept = [number for number, name in enumerate(rows.names) if name in known.names or name in new[:room]]
-            rows = Rows(
-                tuple(rows.names[number] for number in kept), rows.steps, rows.times, rows.monos, rows.values[kept]
-            )
+            rows = Rows(tuple(rows.names[number] for number in kept), rows.steps, rows.times, rows.values[kept])
         self.tables[kind] = joined(known, Buckets.of(rows, known.width))
 
     def void_after(self, cut: float) -> bool:
@@ -137,7 +135,6 @@ def _alike(rows: list[Rows]) -> list[Rows]:
             names,
             np.concatenate([part.steps for part in parts]),
             np.concatenate([part.times for part in parts]),
-            np.concatenate([part.monos for part in parts]),
             np.concatenate([part.values for part in parts], axis=1),
         )
         for names, parts in groups.items()

@@ -25,6 +25,7 @@ from think.core.telemetry.curves import Curves
 from think.core.telemetry.latest import Latest
 from think.core.telemetry.records import LARGEST_RECORD, LIFECYCLE, Record
 from think.core.telemetry.stretches import BLOCK, backwards, head, head_bytes, last_line_end, onwards, probes
+from think.core.telemetry.summary import SPEED_STEPS
 from think.core.telemetry.writer import segment_number, segments
 
 TAIL_BYTES = 1024 * 1024
@@ -35,6 +36,9 @@ PROBES = 1000
 
 LATEST_BYTES = 64 * 1024
 "Of the tail, decoded record by record for the newest facts: more than SPEED_STEPS step records."
+
+LATEST_LINES = SPEED_STEPS + 2
+"Of what was appended at once, decoded record by record: as many as the newest facts are made of."
 
 SEARCH_BYTES = 64 * 1024 * 1024
 "How far back the newest evaluation is looked for."
@@ -273,28 +277,34 @@ class Index:
         """Add complete lines to the curves; a run_start among them voids what stands before it."""
         if not text:
             return
-        cut = segment.cut
+        block = self._decoder.block(text)
+        if any(record.kind == "run_start" for record in block.others):
+            self._add_around_starts(text, segment)
+        else:
+            self.curves.add(block, segment.cut)
+            self._count(block)
+
+    def _add_around_starts(self, text: bytes, segment: Segment) -> None:
         while (at := text.rfind(b'"run_start"')) >= 0:
             begin = text.rfind(b"\n", 0, at) + 1
             start = self._start(text[begin : text.find(b"\n", at)])
-            self._block(text[begin:], cut)
+            self._block(text[begin:], segment.cut)
             text = text[:begin]
             if start is not None:
-                cut = segment.cut = min(cut, resumed_from(start))
+                segment.cut = min(segment.cut, resumed_from(start))
         if text:
-            self._block(text, cut)
+            self._block(text, segment.cut)
 
-    def _block(self, text: bytes, cut: float) -> Block:
+    def _block(self, text: bytes, cut: float) -> None:
         block = self._decoder.block(text)
         self.curves.add(block, cut)
         self._count(block)
-        return block
 
     def _count(self, block: Block) -> None:
         if block.garbage:
             self.notices[GARBAGE] += block.garbage
         if block.newer:
-            self.notices[NEWER] += block.newer
+            self.notices[NEWER] += 1
         self.changed = True
 
     def _overlong(self, lines: int) -> None:
@@ -405,12 +415,15 @@ class Index:
     def _newer_block(self, text: bytes, segment: Segment) -> None:
         if not text:
             return
-        block = self._block(text, inf) if self.deep else self._decoder.block(text)
-        records = sorted(block.others, key=lambda record: record.seq)
-        if block.steps is not None:
-            self.latest.take_rows(block.steps)
-        for record in records:
+        block = self._decoder.block(text)
+        if self.deep:
+            self.curves.add(block, inf)
+        self._count(block)
+        for record in block.others:
             self.latest.take(record)
+        for line in text[-LATEST_BYTES:].split(b"\n")[-LATEST_LINES:]:
+            if line and (record := self._record(line)) is not None and record.kind == "step":
+                self.latest.take(record)
 
     def _void(self, cut: float, beginning: Segment) -> None:
         """A process that starts now does again what came after step `cut`."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from think.core.telemetry.columns import ABSENT, Rows
 from think.core.telemetry.liveness import State, stalled_after, state_of
 from think.core.telemetry.process import Identity
 from think.core.telemetry.records import Record, superseded_by
@@ -64,23 +63,6 @@ class Latest:
             )
         if record.kind in ("eval", "checkpoint"):
             self.pauses.append(record.number("seconds") or 0.0)
-
-    def take_rows(self, rows: Rows) -> None:
-        """Step records newer than all before."""
-        if not len(rows):
-            return
-        columns = [
-            rows.values[rows.names.index(name)] if name in rows.names else None
-            for name in ("loss", "tokens", "tokens_per_second")
-        ]
-        for row in range(max(0, len(rows) - SPEED_STEPS - 1), len(rows)):
-            figures = [None if column is None or column[row] == ABSENT else float(column[row]) for column in columns]
-            self.steps.append(
-                StepFacts(float(rows.steps[row]), float(rows.times[row]), float(rows.monos[row]), *figures)
-            )
-        newest = float(rows.times[-1])
-        self.updated = newest if self.updated is None else max(self.updated, newest)
-        self.trained = newest if self.trained is None else max(self.trained, newest)
 
     def earlier(self, record: Record) -> None:
         """A record older than all before that fills what is not known yet."""
