@@ -36,10 +36,12 @@ class NativeKernels(BuildHookInterface):
 
     def _try(self, build: ModuleType, library: Path, objects: Path | None) -> bool:
         try:
-            build.build(library, objects=objects, compiler=os.environ.get("CC"))
+            refused = build.build(library, objects=objects, compiler=os.environ.get("CC"))
         except (build.BuildFailed, OSError) as error:
             self.app.display_warning(f"native kernels are left out: {error}")
             return False
+        for unit, answer in refused.items():
+            self.app.display_warning(f"native {unit} is left out: {answer}")
         return True
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:

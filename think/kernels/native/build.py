@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -43,7 +44,7 @@ ONCE = "pool"
 
 
 class BuildFailed(Exception):
-    """There is no compiler, or it refused; the message says which and why."""
+    """There is no compiler, or no library came of it; the message says why."""
 
 
 def levels() -> tuple[str, ...]:
@@ -75,10 +76,13 @@ def _made_of(source: Path) -> list[Path]:
     return sorted(found)
 
 
-def build(to: Path = LIBRARY, *, folder: Path = HERE, objects: Path | None = None, compiler: str | None = None) -> None:
+def build(
+    to: Path = LIBRARY, *, folder: Path = HERE, objects: Path | None = None, compiler: str | None = None
+) -> dict[str, str]:
     """Compile all sources and write the library; what was there before stays until the new one is whole.
 
-    objects: where compiled files are kept for the next time (default: nowhere). Raises BuildFailed.
+    objects: where compiled files are kept for the next time (default: nowhere). A source file that the compiler refuses
+    is left out; returned are the names of those, with what it said. Raises BuildFailed when there is no library at all.
     """
     compiler = compiler or next(filter(None, map(shutil.which, COMPILERS)), None)
     if compiler is None:
@@ -86,61 +90,85 @@ def build(to: Path = LIBRARY, *, folder: Path = HERE, objects: Path | None = Non
     with tempfile.TemporaryDirectory(prefix="think-native-") as work:
         kept = objects or Path(work)
         kept.mkdir(exist_ok=True)
-        table = Path(work) / "digests.c"
-        table.write_text(_table(folder))
-        jobs = [*_jobs(folder, kept), (table, Path(work) / "digests.o", ())]
+        jobs = list(_jobs(folder, kept))
         with ThreadPoolExecutor() as pool:  # the compilers are processes of their own
-            list(pool.map(lambda job: _compile(compiler, *job), jobs))
-        whole = to.with_name(f".{to.name}.{Path(work).name}")
-        try:
-            _run([compiler, "-shared", "-pthread", "-o", str(whole), *(str(output) for _, output, _ in jobs)])
-            whole.replace(to)
-        finally:
-            whole.unlink(missing_ok=True)
+            answers = list(pool.map(lambda job: _compile(compiler, job), jobs))
+        refused = {job.unit: answer for job, answer in zip(jobs, answers, strict=True) if answer is not None}
+        if ONCE in refused:
+            raise BuildFailed(refused[ONCE])
+        built = [job for job in jobs if job.unit not in refused]
+        table = Job("digests", Path(work) / "digests.c", Path(work) / "digests.o", ())
+        table.source.write_text(_table({job.unit: job.made_of for job in built}), encoding="utf-8")
+        answer = _compile(compiler, table)
+        if answer is None:
+            whole = to.with_name(f".{to.name}.{Path(work).name}")
+            outputs = [str(job.output) for job in (*built, table)]
+            answer = _run([compiler, "-shared", "-pthread", "-o", str(whole), *outputs])
+        if answer is not None:
+            raise BuildFailed(answer)
+        whole.replace(to)
+        return refused
 
 
-def _jobs(folder: Path, kept: Path) -> Iterator[tuple[Path, Path, tuple[str, ...]]]:
-    """Source, object and flags of everything that is to be compiled."""
+@dataclass(frozen=True)
+class Job:
+    """One file to compile: its unit, what it is made of, where the object goes, flags beside the common ones."""
+
+    unit: str
+    source: Path
+    output: Path
+    flags: tuple[str, ...]
+    made_of: str = ""
+
+
+def _jobs(folder: Path, kept: Path) -> Iterator[Job]:
     for unit in units(folder):
-        source, made_of = folder / f"{unit}.c", digest(unit, folder)
+        made_of = digest(unit, folder)
         for level in ("baseline",) if unit == ONCE else levels():
-            yield source, kept / f"{unit}-{level}-{made_of}.o", (f"-DLEVEL={level}", *LEVELS[level])
+            output = kept / f"{unit}-{level}-{made_of}.o"
+            yield Job(unit, folder / f"{unit}.c", output, (f"-DLEVEL={level}", *LEVELS[level]), made_of)
 
 
-def _table(folder: Path) -> str:
+def _table(digests: dict[str, str]) -> str:
     """A C file whose `think_digests` tells what the library was made of, as "unit=digest;" for each."""
-    text = "".join(f"{unit}={digest(unit, folder)};" for unit in units(folder))
+    text = "".join(f"{unit}={made_of};" for unit, made_of in digests.items())
     return f'__attribute__((visibility("default"))) const char *think_digests(void) {{ return "{text}"; }}\n'
 
 
-def _compile(compiler: str, source: Path, output: Path, flags: tuple[str, ...]) -> None:
-    if output.exists():
-        return
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".one-") as own:  # two builds may run at once
-        made = Path(own) / output.name
-        _run([compiler, *FLAGS, *flags, "-I", str(source.parent), "-c", str(source), "-o", str(made)])
-        made.replace(output)
+def _compile(compiler: str, job: Job) -> str | None:
+    if job.output.exists():
+        return None
+    with tempfile.TemporaryDirectory(dir=job.output.parent, prefix=".one-") as own:  # two builds may run at once
+        made = Path(own) / job.output.name
+        answer = _run(
+            [compiler, *FLAGS, *job.flags, "-I", str(job.source.parent), "-c", str(job.source), "-o", str(made)]
+        )
+        if answer is None:
+            made.replace(job.output)
+        return answer
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str]) -> str | None:
+    """What a command complained about; None when it succeeded."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIME_LIMIT)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise BuildFailed(f"{command[0]} does not run: {error}") from None
-    if done.returncode != 0:
-        raise BuildFailed(f"{command[0]} refused:\n{done.stderr.strip()}")
+        return f"{command[0]} does not run: {error}"
+    return None if done.returncode == 0 else f"{command[0]} refused:\n{done.stderr.strip()}"
 
 
 def main() -> None:
-    """Build beside the sources; objects of sources that are gone are removed."""
+    """Build beside the sources; objects of sources that are gone are removed. Says nothing when all went well."""
     try:
-        build(objects=OBJECTS)
+        refused = build(objects=OBJECTS)
     except (BuildFailed, OSError) as error:
         raise SystemExit(str(error)) from None
-    current = {output.name for _, output, _ in _jobs(HERE, OBJECTS)}
+    current = {job.output.name for job in _jobs(HERE, OBJECTS)}
     for old in OBJECTS.glob("*.o"):
         if old.name not in current:
             old.unlink(missing_ok=True)
+    if refused:
+        raise SystemExit("\n".join(f"left out of the library: {unit}\n{answer}" for unit, answer in refused.items()))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,9 @@ def lacking(unit: str) -> str | None:
     if isinstance(library, str):
         return library
     for name in (unit, build.ONCE):
-        if name not in library.digests or library.digests[name] != build.digest(name):
+        if name not in library.digests:
+            return f"the library was built without native/{name}.c; build it again: {build.COMMAND}"
+        if library.digests[name] != build.digest(name):
             return f"native/{name}.c has changed since the library was built; build it again: {build.COMMAND}"
     return None
 
