@@ -14,6 +14,7 @@ from torch.nn import functional
 from think.core.models.layers import linear, shift
 from think.core.models.roles import Component, Role
 from think.core.models.state import LayerState
+from think.kernels.decode import Operand, Program
 from think.presets.base import Settings, knob
 
 
@@ -49,6 +50,10 @@ class FeedForward(nn.Module):
         """The transformed stream, and the state to hand to the next call."""
         raise NotImplementedError
 
+    def lower(self, program: Program, x: Operand) -> Operand:
+        """Append what `forward` does with one token to a decoding program."""
+        raise NotImplementedError
+
 
 class Gelu(FeedForward):
     """down(gelu(up(x)))"""
@@ -64,6 +69,10 @@ class Gelu(FeedForward):
         self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T D"], LayerState]:
         return self.down(functional.gelu(self.up(x))), {}
+
+    def lower(self, program: Program, x: Operand) -> Operand:
+        inner = program.linear(x, self.up.weight)
+        return program.linear(program.apply("gelu", inner, out=inner), self.down.weight)
 
 
 class ChannelMix(FeedForward):
@@ -91,6 +100,15 @@ class ChannelMix(FeedForward):
         receptance = self.receptance(torch.lerp(x, before, self.mix_receptance.to(x.dtype)))
         value = self.value(functional.relu(key).square())
         return torch.sigmoid(receptance) * value, {"shift": x[:, -1].float()}
+
+    def lower(self, program: Program, x: Operand) -> Operand:
+        before = program.state("shift", x.width)
+        key = program.linear(program.apply("lerp", x, before, program.vector(self.mix_key)), self.key.weight)
+        mixed = program.apply("lerp", x, before, program.vector(self.mix_receptance))
+        program.keep(x, before)
+        receptance = program.linear(mixed, self.receptance.weight)
+        value = program.linear(program.apply("relu_square", key, out=key), self.value.weight)
+        return program.apply("multiply", value, program.apply("sigmoid", receptance, out=receptance), out=value)
 
 
 def build_feed_forward(settings: GeluSettings | ChannelMixSettings, width: int, output_scale: float) -> FeedForward:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from think.core.models.layers import linear
 from think.core.models.roles import Role
 from think.core.models.state import LayerState
+from think.kernels.decode import Operand, Program
 from think.presets.base import Settings, knob
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -103,6 +104,10 @@ class Fusion(nn.Module):
     ) -> Fused:
         return self.fuse(r, m), {}
 
+    def lower(self, program: Program, r: Operand, m: Operand, both: Operand) -> Operand:
+        """Append what `forward` does with one token to a decoding program; `both` is r and m side by side."""
+        raise NotImplementedError
+
 
 def logit(share: float) -> float:
     return math.log(share / (1 - share))
@@ -118,6 +123,9 @@ class Weighted(Fusion):
     def fuse(self, r: Float[Tensor, "B T D"], m: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return torch.lerp(m, r, torch.sigmoid(self.balance).to(r.dtype))
 
+    def lower(self, program: Program, r: Operand, m: Operand, both: Operand) -> Operand:
+        return program.apply("lerp", m, r, program.vector(torch.sigmoid(self.balance)))
+
 
 class Residual(Fusion):
     def __init__(self, settings: ResidualSettings, width: int):
@@ -128,6 +136,10 @@ class Residual(Fusion):
     def fuse(self, r: Float[Tensor, "B T D"], m: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return r + self.project(m)
 
+    def lower(self, program: Program, r: Operand, m: Operand, both: Operand) -> Operand:
+        projected = program.linear(m, self.project.weight)
+        return program.apply("add", r, projected, out=projected)
+
 
 class Concat(Fusion):
     def __init__(self, settings: ConcatSettings, width: int):
@@ -136,6 +148,9 @@ class Concat(Fusion):
 
     def fuse(self, r: Float[Tensor, "B T D"], m: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return self.project(torch.cat([r, m], dim=-1))
+
+    def lower(self, program: Program, r: Operand, m: Operand, both: Operand) -> Operand:
+        return program.linear(both, self.project.weight)
 
 
 class Gated(Fusion):
@@ -154,6 +169,11 @@ class Gated(Fusion):
     def fuse(self, r: Float[Tensor, "B T D"], m: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return torch.lerp(m, r, torch.sigmoid(self.logits(r, m)).expand_as(r))
 
+    def lower(self, program: Program, r: Operand, m: Operand, both: Operand) -> Operand:
+        share = program.linear(both, self.weight.T)
+        share = program.apply("add", share, program.vector(self.bias), out=share)
+        return program.apply("lerp", m, r, program.apply("sigmoid", share, out=share))
+
 
 class HybridNorm(Fusion):
     ROLES: ClassVar[dict[str, Role]] = {"rwkv_gain": "vector", "mamba_gain": "vector"}
@@ -165,6 +185,10 @@ class HybridNorm(Fusion):
 
     def fuse(self, r: Float[Tensor, "B T D"], m: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return torch.addcmul(r * self.rwkv_gain.to(r.dtype), m, self.mamba_gain.to(r.dtype))
+
+    def lower(self, program: Program, r: Operand, m: Operand, both: Operand) -> Operand:
+        scaled = program.apply("multiply", r, program.vector(self.rwkv_gain))
+        return program.apply("addcmul", scaled, m, program.vector(self.mamba_gain), out=scaled)
 
 
 class Arbiter(Fusion):
@@ -196,6 +220,16 @@ class Arbiter(Fusion):
         hidden = scan(keep, update * positive, state["fusion.hidden"])
         weights = torch.softmax(hidden @ self.weigh.float(), dim=-1).to(r.dtype)
         return weights[..., :1] * r + weights[..., 1:] * m, {"fusion.hidden": hidden[:, -1]}
+
+    def lower(self, program: Program, r: Operand, m: Operand, both: Operand) -> Operand:
+        candidate = program.linear(both, self.candidate.weight)
+        update = program.linear(both, self.update.weight)
+        hidden = program.state("fusion.hidden", self.inner)
+        program.apply("positive", candidate, out=candidate)
+        program.apply("lerp", hidden, candidate, program.apply("sigmoid", update, out=update), out=hidden)
+        # of two weights that sum to 1, the first is the sigmoid of the difference
+        share = program.linear(hidden, (self.weigh[:, :1] - self.weigh[:, 1:]).T)
+        return program.apply("lerp", m, r, program.apply("sigmoid", share, out=share))
 
 
 def scan(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from think.core.models.roles import Role
+from think.kernels.decode import Operand, Program
 
 EPSILON = 1e-6
 "Added to a mean square before its root: small against activations of order 1, large against float32 rounding."
@@ -28,6 +29,10 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         return functional.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), EPSILON)
+
+    def lower(self, program: Program, x: Operand, out: Operand | None = None) -> Operand:
+        """The same as an operation of a decoding program."""
+        return program.apply("norm", x, program.vector(self.weight), out=out, width=x.width, constant=EPSILON)
 
 
 def linear(inputs: int, outputs: int, scale: float = 1.0) -> nn.Linear:
@@ -57,3 +62,8 @@ class LowRank(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T E"]:
         return torch.tanh(x @ self.down) @ self.up
+
+    def lower(self, program: Program, x: Operand) -> Operand:
+        """The same as operations of a decoding program."""
+        low = program.linear(x, self.down.T)
+        return program.linear(program.apply("tanh", low, out=low), self.up.T)

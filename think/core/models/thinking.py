@@ -24,6 +24,7 @@ from think.core.models.layers import RMSNorm
 from think.core.models.mixers import MixerModule, attention
 from think.core.models.roles import Component, Role, components, roles
 from think.core.models.state import LayerState, State, scope, under
+from think.kernels.decode import Operand, Program
 from think.presets.base import Settings as Base
 from think.presets.base import knob
 
@@ -125,12 +126,18 @@ class Scale(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], branch: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return torch.addcmul(x, branch, self.weight.to(x.dtype))
 
+    def lower(self, program: Program, x: Operand, branch: Operand) -> None:
+        program.apply("addcmul", x, branch, program.vector(self.weight), out=x)
+
 
 class Plain(nn.Module):
     """An unscaled residual."""
 
     def forward(self, x: Float[Tensor, "B T D"], branch: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return x + branch
+
+    def lower(self, program: Program, x: Operand, branch: Operand) -> None:
+        program.apply("add", x, branch, out=x)
 
 
 class Block(nn.Module):
@@ -161,6 +168,14 @@ class Block(nn.Module):
         x = self.add_mixer(x, mixed)
         fed, feed_state = self.feed_forward(self.feed_forward_norm(x), scope(state, "feed_forward"), reset)
         return self.add_feed_forward(x, fed), {**under("mixer", mixer_state), **under("feed_forward", feed_state)}
+
+    def lower(self, program: Program, x: Operand) -> None:
+        """The same for one token, in place."""
+        with program.temporaries(), program.under("mixer"):
+            self.add_mixer.lower(program, x, self.mixer.lower(program, self.mixer_norm.lower(program, x)))
+        with program.temporaries(), program.under("feed_forward"):
+            normed = self.feed_forward_norm.lower(program, x)
+            self.add_feed_forward.lower(program, x, self.feed_forward.lower(program, normed))
 
 
 class Embedding(nn.Embedding):
@@ -239,6 +254,21 @@ class Thinking(nn.Module):
         """One token for each stream: `forward` with T = 1."""
         logits, state = self(token.unsqueeze(1), state)
         return logits.squeeze(1), state
+
+    def lower(self, program: Program) -> None:
+        """Append all that `step` does, but for StateNorm, to a decoding program; see models/decode.py."""
+        width, vocabulary = self.settings.width, self.settings.vocabulary
+        program.vocabulary = vocabulary
+        table = program.matrix(self.head.weight)
+        given = table if self.settings.tied else program.matrix(self.embedding.weight)
+        x = program.apply("embed", given, width=width, sizes=(vocabulary, width))
+        for index, block in enumerate(self._stack()):
+            with program.under(f"layers.{index}"):
+                block.lower(program, x)
+        logits = Operand("logits", 0, vocabulary)
+        program.apply("linear", self.norm.lower(program, x), table, out=logits, sizes=(vocabulary, width))
+        if self.settings.logit_cap is not None:
+            program.apply("cap", logits, out=logits, constant=self.settings.logit_cap)
 
     def use_kernels(self, implementation: str) -> None:
         """Run every recurrence by the named implementation, or by the best one here ("auto")."""

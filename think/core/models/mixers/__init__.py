@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from think.core.models.state import LayerState
+from think.kernels.decode import Operand, Program
 from think.presets.base import Settings
 
 
@@ -45,6 +46,14 @@ class MixerModule(nn.Module):
         self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T D"], LayerState]:
         """The mixed stream, and the state to hand to the next call."""
+        raise NotImplementedError
+
+    def lower(self, program: Program, x: Operand) -> Operand:
+        """Append what `forward` does with one token to a decoding program; a mixer may do without.
+
+        State is declared under the names and shapes that `initial_state` has; `normalise` is called as it is.
+        Raises NotImplementedError in a mixer that has no such form; models with it decode step by step.
+        """
         raise NotImplementedError
 
 

@@ -20,6 +20,7 @@ from think.core.models.layers import linear
 from think.core.models.mixers import Mixer, MixerModule, MixerSettings
 from think.core.models.roles import Component
 from think.core.models.state import LayerState
+from think.kernels.decode import Operand, Program
 from think.presets.base import knob
 
 ROTARY_BASE = 10_000.0
@@ -127,6 +128,17 @@ class Attention(MixerModule):
             "attention.known": known[:, known.shape[1] - kept :],
             "attention.length": length[:, -1],
         }
+
+    def lower(self, program: Program, x: Operand) -> Operand:
+        """The same for one token; the cache is a ring in the order of places, not of age."""
+        query, key, value = program.linear(x, self.project.weight).split(x.width, x.width, x.width)
+        angles = program.rotary(self.frequency)
+        sizes = (self.heads, self.head_width)
+        for turned in (query, key):
+            program.apply("turn", turned, angles, out=turned, sizes=sizes)
+        with program.under("attention"):
+            out = program.attention(query, key, value, heads=self.heads, context=self.context, sliding=self.sliding)
+        return program.linear(out, self.output.weight)
 
     def lengths(self, before: Int[Tensor, "B"], time: int, reset: Bool[Tensor, "B T"] | None) -> Int[Tensor, "B T"]:
         """Tokens of the document up to each one. Raises BadData when full attention would have to forget some."""

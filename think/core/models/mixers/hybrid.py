@@ -17,6 +17,7 @@ from think.core.models.memory import TINY as TINY_MEMORY
 from think.core.models.memory import MemorySettings
 from think.core.models.mixers import Mixer, MixerModule, MixerSettings, mamba2, rwkv6
 from think.core.models.state import LayerState
+from think.kernels.decode import Operand, Program
 
 
 class Settings(MixerSettings):
@@ -67,6 +68,16 @@ class Hybrid(MixerModule):
         m, mamba_state = self.mamba(x, state, reset)
         fused, fusion_state = self.fusion(self.rwkv_norm(r), self.mamba_norm(m), state, reset)
         return fused * self.output_scale, {**rwkv_state, **mamba_state, **fusion_state}
+
+    def lower(self, program: Program, x: Operand) -> Operand:
+        """The same for one token."""
+        both = program.register(2 * x.width)
+        r, m = both.split(x.width, x.width)
+        with program.temporaries():
+            self.rwkv_norm.lower(program, self.rwkv.lower(program, x), r)
+        with program.temporaries():
+            self.mamba_norm.lower(program, self.mamba.lower(program, x), m)
+        return program.apply("scale", self.fusion.lower(program, r, m, both), constant=self.output_scale)
 
     @property
     def norm_period(self) -> int | None:

@@ -23,6 +23,7 @@ from think.core.models.mixers import Mixer, MixerModule, MixerSettings
 from think.core.models.roles import Component, Role
 from think.core.models.state import LayerState
 from think.kernels.causal_conv import causal_conv
+from think.kernels.decode import Operand, Program
 from think.kernels.ssd import ssd
 from think.presets.base import Settings as Base
 from think.presets.base import knob
@@ -140,6 +141,33 @@ class Mamba2(MixerModule):
         )
         gated = self.norm(rearrange(out, "B T H P -> B T (H P)").to(x.dtype) * functional.silu(gate))
         return self.output(gated), {"mamba.conv": window, "mamba.matrix": matrix}
+
+    def lower(self, program: Program, x: Operand) -> Operand:
+        """The same for one token."""
+        channels = len(self.conv_bias)
+        gate, to_conv = program.linear(x, self.project.weight).split(self.inner, channels)
+        window = program.state("mamba.conv", channels, self.window - 1, transposed=True)
+        taps = (program.vector(self.conv_weight.T), program.vector(self.conv_bias))
+        convolved = program.apply("conv", to_conv, *taps, window, width=channels, sizes=(channels, self.window))
+        program.apply("silu", convolved, out=convolved)
+        values, write, read = convolved.split(self.inner, self.state, self.state)
+        step = program.linear(x, self.step_weight)
+        step = program.apply("add", step, program.vector(self.step_bias), out=step)
+        head_width = self.inner // self.heads
+        out = program.apply(
+            "ssd",
+            values,
+            program.apply("softplus", step, out=step),
+            program.vector(-torch.exp(self.decay_log.detach().float())),
+            write,
+            read,
+            program.vector(self.skip),
+            program.state("mamba.matrix", self.heads, head_width, self.state, transposed=True),
+            width=self.inner,
+            sizes=(self.heads, head_width, self.state),
+        )
+        program.apply("gate", out, gate, out=out)
+        return program.linear(self.norm.lower(program, out), self.output.weight)
 
     @property
     def norm_period(self) -> int | None:

@@ -23,6 +23,7 @@ from think.core.models.memory import Memory, MemorySettings
 from think.core.models.mixers import Mixer, MixerModule, MixerSettings
 from think.core.models.roles import Component, Role
 from think.core.models.state import LayerState
+from think.kernels.decode import Operand, Program
 from think.kernels.rwkv6 import rwkv6
 from think.presets.base import Settings as Base
 from think.presets.base import knob
@@ -144,6 +145,39 @@ class Rwkv6(MixerModule):
         normed = self.norm(rearrange(out, "B T H K -> (B T) (H K)")).view_as(x)
         gated = normed * functional.silu(self.gate(to_gate))
         return self.output(gated), {"rwkv.shift": x[:, -1].float(), "rwkv.matrix": matrix}
+
+    def lower(self, program: Program, x: Operand) -> Operand:
+        """The same for one token."""
+        before = program.state("rwkv.shift", x.width)
+        blended = program.apply("lerp", x, before, program.vector(self.mix_all))
+        low = program.linear(blended, self.mix_down.T)
+        parts = program.apply("tanh", low, out=low).split(*[self.mix_up.shape[1]] * len(MIXED))
+        streams = []
+        for part, up, mix in zip(parts, self.mix_up, self.mix, strict=True):
+            share = program.linear(part, up.T)
+            share = program.apply("add", share, program.vector(mix), out=share)
+            streams.append(program.apply("lerp", x, before, share, out=share))
+        program.keep(x, before)
+        to_decay, *others = streams
+        maps = (self.receptance, self.key, self.value, self.gate)
+        receptance, key, value, gate = (program.linear(to, map_.weight) for to, map_ in zip(others, maps, strict=True))
+        decay = self.decay.lower(program, to_decay)
+        decay = program.apply("add", decay, program.vector(self.decay_bias), out=decay)
+        sizes = (self.heads, self.head_width, self.head_width)
+        out = program.apply(
+            "rwkv6",
+            receptance,
+            key,
+            value,
+            program.apply("decay", decay, out=decay),
+            program.vector(self.bonus),
+            program.state("rwkv.matrix", *sizes),
+            width=x.width,
+            sizes=sizes,
+        )
+        affine = (program.vector(self.norm.weight), program.vector(self.norm.bias))
+        program.apply("group_norm", out, *affine, out=out, sizes=(self.heads,), constant=self.norm.eps)
+        return program.linear(program.apply("gate", out, gate, out=out), self.output.weight)
 
     @property
     def norm_period(self) -> int | None:

@@ -1,0 +1,64 @@
+/* A decoding program as think/kernels/decode/native.py writes it, the memory it works on, and pieces of vectors. */
+#ifndef THINK_DECODE_H
+#define THINK_DECODE_H
+
+#include "common.h"
+
+#include <math.h>
+
+enum kind {
+    COPY, SCALE, TANH, SIGMOID, SILU, SOFTPLUS, RELU_SQUARE, GELU, CAP, DECAY, POSITIVE, ADD, MULTIPLY, ADDCMUL, LERP, GATE,
+    EMBED, NORM, GROUP_NORM, LINEAR, RWKV6, SSD, CONV, ROTARY, TURN, ATTENTION
+};
+enum space { REGISTER, STATE, RING, WEIGHT, LOGITS };
+enum { WORDS = 32, INPUTS = 8, BLOCK = 64, LANES = 16 };
+
+struct operand {
+    int64_t space, offset, width;
+};
+struct op {
+    int64_t kind, size[3];
+    double constant;
+    struct operand out, in[INPUTS];
+};
+_Static_assert(sizeof(struct op) == 8 * WORDS, "the words of an operation");
+
+struct call {
+    const struct op *ops;
+    const int64_t *tokens, *rows;
+    int64_t *lengths;
+    float *memory[5];
+    int64_t stride[5];
+    int64_t count, batch, tasks;
+};
+
+/* Where an operand of stream `i` of the call lies. */
+INLINE float *at(const struct call *c, const struct operand *o, int64_t i)
+{
+    int64_t row = o->space == STATE || o->space == RING ? c->rows[i] : i;
+    return c->memory[o->space] + row * c->stride[o->space] + o->offset;
+}
+
+/* ---- pieces of vectors */
+
+INLINE vec load_some(const float *from, int64_t count)
+{
+    if (count >= WIDTH)
+        return load(from);
+    float lanes[WIDTH] = {0};
+    memcpy(lanes, from, 4 * (size_t)count);
+    return load(lanes);
+}
+
+INLINE void store_some(float *to, vec value, int64_t count)
+{
+    if (count >= WIDTH) {
+        store(to, value);
+        return;
+    }
+    float lanes[WIDTH];
+    store(lanes, value);
+    memcpy(to, lanes, 4 * (size_t)count);
+}
+
+#endif
