@@ -41,7 +41,7 @@ def test_kernels_shows_a_table_of_the_one_asked_for(capsys):
 
 def test_kernels_refuses_an_unknown_kernel_and_too_few_rounds(capsys):
     assert run(["bench", "kernels", "--kernel", "rwkv5"]) == Exit.USAGE
-    assert "one of causal_conv, delta_rule, rwkv6, ssd" in capsys.readouterr().err
+    assert "one of causal_conv, cross_entropy, delta_rule" in capsys.readouterr().err
     assert run(["bench", "kernels", "--rounds", "3"]) == Exit.USAGE
     assert "at least 7" in capsys.readouterr().err
 

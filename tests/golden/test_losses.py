@@ -37,7 +37,7 @@ def losses(kind: str) -> list[float]:
     state, found = model.initial_state(ROWS).detach(), []
     for _ in range(STEPS):
         outcome = accumulate_gradients(
-            forward_of(model), batch, state, micro_batches=2, entropy_bonus=0.01, precision="float32", look=False
+            forward_of(model), batch, state, micro_batches=2, entropy_bonus=0.01, precision="float32", look=None
         )
         clip_gradients(parameters.values(), 1.0)
         optimizer.step(1.0)

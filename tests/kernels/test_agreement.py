@@ -5,7 +5,7 @@ import torch
 
 from tests.kernels.cases import FAST, IMPLEMENTATIONS, best_kind
 from think.kernels import choose
-from think.kernels.compare import CASES, OPERATORS, Case, Inputs, compare, differences, evaluate, inputs
+from think.kernels.compare import CASES, OPERATORS, STATELESS, Case, Inputs, compare, differences, evaluate, inputs
 
 pytestmark = pytest.mark.kernel
 
@@ -24,7 +24,7 @@ ODD = (
 
 
 def test_all_operators_are_compared() -> None:
-    assert set(OPERATORS) == set(choose.operators())
+    assert {*OPERATORS, *STATELESS} == set(choose.operators())
 
 
 @pytest.mark.parametrize("case", CASES + ODD, ids=lambda case: case.name)

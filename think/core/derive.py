@@ -19,7 +19,7 @@ from think.core.device import Machine, memory_bytes, multiply_rate
 from think.core.errors import MachineCannot
 from think.core.models.count import flops_per_token, on_meta
 from think.core.models.thinking import Settings as ModelSettings
-from think.core.models.thinking import build
+from think.core.models.thinking import Thinking, build
 from think.core.training.loop import LoopSettings, trainable
 from think.core.training.losses import language_loss
 from think.core.training.optimizer import build_optimizer, fused_works
@@ -130,20 +130,17 @@ def estimate_seconds(plan: RunPlan, settings: LoopSettings, model: ModelSettings
     return seconds * plan.tokens / tokens.numel()
 
 
-def _timed_step(network: torch.nn.Module, tokens: Tensor) -> float:
+def _timed_step(network: Thinking, tokens: Tensor) -> float:
     began = time.perf_counter()
     _loss(network, tokens).backward()
     float(next(network.parameters()).detach().sum())  # waits for an accelerator
     return time.perf_counter() - began
 
 
-def _loss(network: torch.nn.Module, tokens: Tensor) -> Tensor:
-    logits, _ = network(tokens)
-    weights = torch.ones_like(tokens, dtype=torch.float32).flatten()
-    scored = float(tokens.numel())
-    return language_loss(
-        logits.flatten(0, 1), tokens.flatten(), weights, total_weight=scored, entropy_bonus=0.0
-    ).objective
+def _loss(network: Thinking, tokens: Tensor) -> Tensor:
+    hidden, _ = network.hidden(tokens)
+    weights, scored = torch.ones_like(tokens, dtype=torch.float32), float(tokens.numel())
+    return language_loss(network, hidden, tokens, weights, total_weight=scored, entropy_bonus=0.0).objective
 
 
 def _memory(settings: LoopSettings, model: ModelSettings, optimizer: dict[str, Any]) -> dict[str, int]:

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from think.kernels import choose
-from think.kernels.compare import OPERATORS, Case, Inputs, inputs
+from think.kernels.compare import STATELESS, Case, Inputs, call, inputs
 
 FEWEST_ROUNDS = 7
 "Fewer rounds give a median that one busy moment can move."
@@ -103,28 +102,23 @@ def _inputs(operator: str, case: Case, resets: bool) -> Inputs:
     if operator == "causal_conv":
         case = Case(case.name, case.time, case.batch, case.heads, CONVOLUTION_WINDOW, case.value)
     given = inputs(operator, case)
-    if not resets:
+    if not resets or operator in STATELESS:
         return given
     reset = torch.rand((case.batch, case.time), generator=torch.Generator().manual_seed(0)) < 0.01
     return Inputs(given.tensors, reset, given.options)
 
 
-def _call(operator: str, implementation: str, given: Inputs) -> tuple[Tensor, Tensor]:
-    call = OPERATORS[operator]
-    return call(**given.tensors, reset=given.reset, implementation=implementation, **given.options)
-
-
 def _forward(operator: str, implementation: str, given: Inputs) -> float:
     with torch.no_grad():
-        return _milliseconds(lambda: _call(operator, implementation, given))
+        return _milliseconds(lambda: call(operator, implementation, given))
 
 
 def _both(operator: str, implementation: str, given: Inputs) -> float:
     leaves = list(given.tensors.values())
 
     def run() -> None:
-        out, state = _call(operator, implementation, given)
-        torch.autograd.grad([out, state], leaves, [out.detach(), state.detach()], allow_unused=True)
+        results = [result for result in call(operator, implementation, given).values() if result.requires_grad]
+        torch.autograd.grad(results, leaves, [result.detach() for result in results], allow_unused=True)
 
     return _milliseconds(run)
 

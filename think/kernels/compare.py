@@ -1,7 +1,8 @@
 """How far an implementation is from its reference: the one comparison that tests, gate g0 and the benchmark use.
 
 On one set of inputs both give outputs, final state and the gradient of every input (of the entering state and `fresh`
-too) for one random cotangent. The error of each tensor is max |a - b| / max |reference|.
+too) for one random cotangent. Operators without a state (stateless.py) are compared at as many rows and channels. The
+error of each tensor is max |a - b| / max |reference|.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from think.kernels import choose
+from think.kernels import choose, stateless
 from think.kernels.causal_conv import causal_conv
 from think.kernels.delta_rule import delta_rule
 from think.kernels.rwkv6 import rwkv6
 from think.kernels.ssd import ssd
+from think.kernels.stateless import OPERATORS as STATELESS
 
 TOLERANCE = 1e-4
 "Largest error in float32 that counts as agreement."
@@ -109,22 +111,34 @@ def inputs(operator: str, case: Case, *, kind: torch.dtype = torch.float32, seed
         reset = torch.zeros(case.batch, case.time, dtype=torch.bool)
         for row in range(case.batch):
             reset[row, [(token + row) % case.time for token in case.resets]] = True
-    tensors = _INPUTS[operator](case, normal)
-    options = {"activation": "silu"} if operator == "causal_conv" else {}
+    if operator in STATELESS:
+        tensors, options = stateless.inputs(operator, case.batch * case.time, case.heads * case.value, normal)
+        reset = None
+    else:
+        tensors = _INPUTS[operator](case, normal)
+        options = {"activation": "silu"} if operator == "causal_conv" else {}
     return Inputs({name: tensor.to(kind).requires_grad_() for name, tensor in tensors.items()}, reset, options)
+
+
+def call(operator: str, implementation: str, given: Inputs) -> dict[str, Tensor]:
+    """Results of one call by name: `out` and `state`, or what an operator without a state gives."""
+    if operator in STATELESS:
+        found = STATELESS[operator](**given.tensors, **given.options, implementation=implementation)
+        return dict(zip(stateless.RESULTS[operator], found if isinstance(found, tuple) else (found,), strict=True))
+    run = OPERATORS[operator]
+    out, state = run(**given.tensors, reset=given.reset, implementation=implementation, **given.options)
+    return {"out": out, "state": state}
 
 
 def evaluate(operator: str, implementation: str, given: Inputs, *, seed: int = 1) -> dict[str, Tensor]:
     """Outputs, final state and all gradients; an input that had no part has a gradient of zeros."""
-    call = OPERATORS[operator]
-    out, state = call(**given.tensors, reset=given.reset, implementation=implementation, **given.options)
+    results = call(operator, implementation, given)
     random = torch.Generator().manual_seed(seed)
     # numbers that bfloat16 holds exactly, so that every type is asked the same question
-    cotangents = [
-        torch.randn(result.shape, generator=random).to(torch.bfloat16).to(result.dtype) for result in (out, state)
-    ]
-    gradients = torch.autograd.grad([out, state], list(given.tensors.values()), cotangents, allow_unused=True)
-    found = {"out": out.detach(), "state": state.detach()}
+    sloped = [result for result in results.values() if result.requires_grad]
+    cotangents = [torch.randn(result.shape, generator=random).to(torch.bfloat16).to(result.dtype) for result in sloped]
+    gradients = torch.autograd.grad(sloped, list(given.tensors.values()), cotangents, allow_unused=True)
+    found = {name: result.detach() for name, result in results.items()}
     for (name, tensor), gradient in zip(given.tensors.items(), gradients, strict=True):
         found[f"d {name}"] = torch.zeros_like(tensor) if gradient is None else gradient
     return found

@@ -49,13 +49,15 @@ def test_predictions_count_only_what_is_scored() -> None:
     logits = torch.full((4, 8), -100.0)
     logits[0, 1] = logits[1, 1] = 100.0  # certain, and the same token twice
     logits[3] = 0.0
+    rows = torch.ones(4, 16) * torch.arange(1, 5)[:, None]
     targets, weights = torch.tensor([1, 2, 3, 4]), torch.tensor([1.0, 1.0, 0.0, 0.0])
-    seen = predictions(logits, torch.ones(4, 16), targets, weights)
+    seen = predictions(lambda hidden: logits[hidden[:, 0].long() - 1], rows, targets, weights)
     assert seen.top_probability == pytest.approx(1.0)
     assert seen.distinct_share == pytest.approx(1 / 2)
     assert seen.logit_entropy == pytest.approx(0.0, abs=1e-6)
     assert seen.hidden_entropy == pytest.approx(math.log(16))
-    assert predictions(logits, torch.ones(4, 16), targets, torch.ones(4)).logit_entropy > 0.5
+    everything = torch.ones(4)
+    assert predictions(lambda hidden: logits[hidden[:, 0].long() - 1], rows, targets, everything).logit_entropy > 0.5
 
 
 def test_gates_are_heard_in_the_very_pass_and_leave_nothing_behind(model_of: Callable[..., Thinking]) -> None:
@@ -69,11 +71,11 @@ def test_gates_are_heard_in_the_very_pass_and_leave_nothing_behind(model_of: Cal
     with Gates(model, saturation=5.0) as gates:
         heard, _ = model(tokens)
     assert torch.equal(heard, expected)
-    assert gates.shares[(0, "fusion")] == 1.0
-    assert gates.shares[(0, "rwkv")] == 0.0
-    assert 0 <= gates.shares[(0, "mamba")] <= 1
+    assert gates.shares()[(0, "fusion")] == 1.0
+    assert gates.shares()[(0, "rwkv")] == 0.0
+    assert 0 <= gates.shares()[(0, "mamba")] <= 1
     assert not any(module._forward_hooks for module in model.modules())
     with Gates(model, saturation=5.0, listens=False) as deaf:
         model(tokens)
-    assert deaf.shares == {}
+    assert deaf.shares() == {}
     assert not torch.equal(plain, expected)

@@ -129,7 +129,7 @@ def test_accumulating_micro_batches_is_the_full_batch(make_run: Make) -> None:
             micro_batches=parts,
             entropy_bonus=0.05,
             precision="float32",
-            look=False,
+            look=None,
         )
         gradients = {n: torch.zeros(()) if p.grad is None else p.grad for n, p in run.model.named_parameters()}
         found[parts] = (outcome, gradients)
@@ -149,7 +149,7 @@ def test_the_state_is_handed_from_step_to_step(make_run: Make) -> None:
     """Two steps without an update are one step of twice the length."""
     run, _ = make_run(rows=2)
     forward, start = forward_of(run.model), run.model.initial_state(2).detach()
-    settings = {"micro_batches": 1, "entropy_bonus": 0.0, "precision": "float32", "look": False}
+    settings = {"micro_batches": 1, "entropy_bonus": 0.0, "precision": "float32", "look": None}
     whole = accumulate_gradients(forward, run.tracks.at(0, 24), start, **settings)
     first = accumulate_gradients(forward, run.tracks.at(0, 12), start, **settings)
     second = accumulate_gradients(forward, run.tracks.at(12, 12), first.state, **settings)

@@ -1,56 +1,58 @@
-"""The loss against its formula, in pieces and as a whole."""
+"""The loss of a model against its formula, in parts and as a whole."""
 
 import pytest
 import torch
 
-from think.core.training import losses
+from tests.core.models import examples
+from think.core.models.thinking import Thinking
 from think.core.training.losses import language_loss
+
+Tokens = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+@pytest.fixture(params=[{}, {"tied": False}, {"logit_cap": 2.0}])
+def made(request: pytest.FixtureRequest) -> Thinking:
+    return examples.model(**request.param)
 
 
 @pytest.fixture
-def tokens() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    logits = torch.randn(40, 11, generator=generator, dtype=torch.float32, requires_grad=True)
-    return logits, torch.randint(11, (40,), generator=generator), torch.rand(40, generator=generator).round()
+def tokens(made: Thinking) -> Tokens:
+    hidden = made.hidden(examples.tokens(3, 12))[0].detach().requires_grad_()
+    return hidden, examples.tokens(3, 12, seed=1), torch.rand(3, 12, generator=torch.Generator().manual_seed(1)).round()
 
 
-def test_the_entropy_bonus_enters_as_the_formula_says(tokens: tuple[torch.Tensor, ...]) -> None:
-    logits, targets, weights = tokens
+def test_it_is_that_of_the_logits(made: Thinking, tokens: Tokens) -> None:
+    hidden, targets, weights = tokens
     total = float(weights.sum())
-    probability = logits.double().softmax(-1)
-    cross_entropy = -(probability.gather(1, targets[:, None]).squeeze(1).log() * weights).sum()
+    probability = made.logits(hidden).double().softmax(-1)
+    cross_entropy = -(probability.gather(2, targets[..., None]).squeeze(2).log() * weights).sum()
     entropy = -((probability * probability.log()).sum(-1) * weights).sum()
+    objective = (cross_entropy - 0.3 * entropy) / total
 
-    loss = language_loss(logits, targets, weights, total_weight=total, entropy_bonus=0.3)
+    loss = language_loss(made, hidden, targets, weights, total_weight=total, entropy_bonus=0.3)
 
-    assert loss.objective.item() == pytest.approx(((cross_entropy - 0.3 * entropy) / total).item(), rel=1e-5)
+    assert loss.objective.item() == pytest.approx(objective.item(), rel=1e-5)
     assert loss.cross_entropy.item() == pytest.approx(cross_entropy.item(), rel=1e-5)
     assert loss.entropy.item() == pytest.approx(entropy.item(), rel=1e-5)
+    leaves = [hidden, made.head.weight]
+    expected = torch.autograd.grad(objective, leaves)
+    for found, right in zip(torch.autograd.grad(loss.objective, leaves), expected, strict=True):
+        torch.testing.assert_close(found, right.float(), rtol=1e-4, atol=1e-6)
 
 
-def test_tokens_of_no_weight_get_no_gradient(tokens: tuple[torch.Tensor, ...]) -> None:
-    logits, targets, weights = tokens
-    language_loss(logits, targets, weights, total_weight=1.0, entropy_bonus=0.1).objective.backward()
-    assert logits.grad is not None
-    assert not logits.grad[weights == 0].any()
-    assert bool(logits.grad[weights == 1].any(dim=1).all())
+def test_tokens_of_no_weight_get_no_gradient(made: Thinking, tokens: Tokens) -> None:
+    hidden, targets, weights = tokens
+    language_loss(made, hidden, targets, weights, total_weight=1.0, entropy_bonus=0.1).objective.backward()
+    assert hidden.grad is not None
+    assert not hidden.grad[weights == 0].any()
+    assert bool(hidden.grad[weights == 1].any(dim=1).all())
 
 
-@pytest.mark.parametrize("bonus", [0.0, 0.2])
-def test_chunks_give_the_same_loss_and_gradient(
-    tokens: tuple[torch.Tensor, ...], bonus: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    logits, targets, weights = tokens
-    whole = language_loss(logits, targets, weights, total_weight=7.0, entropy_bonus=bonus)
-    (expected,) = torch.autograd.grad(whole.objective, logits)
-    monkeypatch.setattr(losses, "_LARGEST_CHUNK", 11 * 7)
-    parts = language_loss(logits, targets, weights, total_weight=7.0, entropy_bonus=bonus)
-    (found,) = torch.autograd.grad(parts.objective, logits)
-    torch.testing.assert_close(parts.objective, whole.objective)
-    torch.testing.assert_close(found, expected)
-
-
-def test_half_precision_logits_are_reckoned_in_float32() -> None:
-    logits = torch.full((1, 1024), 3.0, dtype=torch.bfloat16)
-    loss = language_loss(logits, torch.zeros(1, dtype=torch.long), torch.ones(1), total_weight=1.0, entropy_bonus=0.0)
+def test_half_precision_is_reckoned_in_float32() -> None:
+    made = examples.model(vocabulary=1024)
+    with torch.no_grad():
+        made.head.weight.fill_(1.0)
+    hidden, target = torch.ones(1, 1, 16), torch.zeros(1, 1, dtype=torch.long)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = language_loss(made, hidden, target, torch.ones(1, 1), total_weight=1.0, entropy_bonus=0.0)
     assert float(loss.objective) == pytest.approx(6.931472, abs=1e-5)  # ln 1024, which bfloat16 would round to 6.9375

@@ -24,6 +24,7 @@ from think.core.models.layers import RMSNorm
 from think.core.models.mixers import MixerModule, attention
 from think.core.models.roles import Component, Role, components, roles
 from think.core.models.state import LayerState, State, scope, under
+from think.kernels.cross_entropy import cross_entropy
 from think.kernels.decode import Operand, Program
 from think.presets.base import Settings as Base
 from think.presets.base import knob
@@ -194,7 +195,7 @@ class Thinking(nn.Module):
     def __init__(self, settings: Settings):
         super().__init__()
         width = settings.width
-        self.settings = settings
+        self.settings, self.implementation = settings, "auto"
         self.embedding = Embedding(settings.vocabulary, width)
         nn.init.normal_(self.embedding.weight, std=EMBEDDING_DEVIATION)
         output_scale = 1.0 if settings.gamma is not None else PLAIN_BRANCHES / math.sqrt(2 * settings.layers)
@@ -250,6 +251,27 @@ class Thinking(nn.Module):
         cap = self.settings.logit_cap
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
+    def cross_entropy(
+        self,
+        hidden: Float[Tensor, "B T D"],
+        targets: Int[Tensor, "B T"],
+        weights: Float[Tensor, "B T"],
+        entropy_bonus: float = 0.0,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "N"], Float[Tensor, "N"]]:
+        """Weighted loss of all tokens, and each one's loss and entropy in nats, without ever holding all logits.
+
+        hidden: what `hidden` gave; the rest as in think.kernels.cross_entropy.
+        """
+        return cross_entropy(
+            hidden.flatten(0, 1),
+            self.head.weight,
+            targets.flatten(),
+            weights.flatten(),
+            entropy_bonus=entropy_bonus,
+            cap=self.settings.logit_cap,
+            implementation=self.implementation,
+        )
+
     def step(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
         """One token for each stream: `forward` with T = 1."""
         logits, state = self(token.unsqueeze(1), state)
@@ -271,7 +293,7 @@ class Thinking(nn.Module):
             program.apply("cap", logits, out=logits, constant=self.settings.logit_cap)
 
     def use_kernels(self, implementation: str) -> None:
-        """Run every recurrence by the named implementation, or by the best one here ("auto")."""
+        """Run every operator by the named implementation, or by the best one here ("auto")."""
         for module in self.modules():
             if hasattr(module, "implementation"):
                 module.implementation = implementation  # type: ignore[assignment]

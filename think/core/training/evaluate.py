@@ -11,7 +11,6 @@ from think.core.data.batches import passes
 from think.core.data.store import Split
 from think.core.models.thinking import Thinking
 from think.core.statistics import block_bootstrap_mean
-from think.core.training.losses import token_losses
 from think.presets.base import Settings, knob
 
 
@@ -64,9 +63,10 @@ def evaluate(model: Thinking, split: Split, rows: int, length: int, tokens: int 
     state, read = None, 0
     blocks: list[tuple[float, float]] = []
     for batch in passes(split, rows, length):
-        logits, state = model(batch.tokens.to(device), state, batch.reset.to(device))
-        weights = batch.weights.to(device).flatten()
-        losses = token_losses(logits.flatten(0, 1), batch.targets.to(device).flatten())
+        here = batch.to(device)
+        hidden, state = model.hidden(here.tokens, state, here.reset)
+        _, losses, _ = model.cross_entropy(hidden, here.targets, here.weights)
+        weights = here.weights.flatten()
         blocks.append((float((losses.double() * weights).sum()), float(weights.sum())))
         read += batch.tokens.numel()
         if tokens is not None and read >= tokens:

@@ -40,6 +40,9 @@ from think.core.models.state import State
 from think.core.models.thinking import Thinking
 from think.presets.base import Settings, knob
 
+_ROWS = 256
+"Rows of logits that are looked at at a time."
+
 _TINY = 1e-12
 "Keeps an empty state from dividing by zero; far below the square of any entry that matters."
 
@@ -94,17 +97,28 @@ def state_health(before: State, after: State) -> Iterator[Health]:
 
 @torch.no_grad()
 def predictions(
-    logits: Float[Tensor, "N V"], hidden: Float[Tensor, "N D"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
+    logits_of: Callable[[Tensor], Tensor],
+    hidden: Float[Tensor, "N D"],
+    targets: Int[Tensor, " N"],
+    weights: Float[Tensor, " N"],
 ) -> Predictions:
-    """Figures for the scored tokens (weight above zero); NaN where none is."""
+    """Figures for the scored tokens (weight above zero); NaN where none is.
+
+    logits_of: hidden [R, D] -> logits [R, V]; it is asked for a few rows at a time.
+    """
     scored = weights > 0
-    log_probability = torch.log_softmax(logits[scored].float(), dim=-1)
-    top, guess = log_probability.max(dim=-1)
-    distinct = guess.unique().numel() / max(targets[scored].unique().numel(), 1)
+    tops, guesses, entropies = [], [], []
+    for rows in hidden[scored].split(_ROWS):
+        log_probability = torch.log_softmax(logits_of(rows).float(), dim=-1)
+        top, guess = log_probability.max(dim=-1)
+        tops.append(top.exp())
+        guesses.append(guess)
+        entropies.append(-(log_probability.exp() * log_probability).sum(-1))
+    distinct = torch.cat(guesses).unique().numel() / max(targets[scored].unique().numel(), 1)
     return Predictions(
-        top_probability=float(top.exp().mean()),
+        top_probability=float(torch.cat(tops).mean()),
         distinct_share=float(distinct),
-        logit_entropy=float(-(log_probability.exp() * log_probability).sum(-1).mean()),
+        logit_entropy=float(torch.cat(entropies).mean()),
         hidden_entropy=float(_entropy(hidden[scored].float().abs()).mean()),
     )
 

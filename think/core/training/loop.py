@@ -194,7 +194,7 @@ def train(run: Run, progress: Progress, watcher: Watcher) -> tuple[Progress, Sco
                 micro_batches=settings.micro_batches,
                 entropy_bonus=settings.entropy_bonus,
                 precision=settings.precision,
-                look=look,
+                look=model.logits if look else None,
             )
         norms = component_norms(parameters, components) if run.ledger.wants_gradients(step) else None
         start_norm = start_state_norm(parameters)

@@ -95,7 +95,7 @@ def measure(
             micro_batches=settings.micro_batches,
             entropy_bonus=settings.entropy_bonus,
             precision=settings.precision,
-            look=False,
+            look=None,
         )
         clip_gradients(parameters.values(), settings.max_gradient_norm)
         # A rate of almost nothing: the arithmetic is the same, and random tokens can't make the model diverge.

@@ -16,11 +16,11 @@ from think.core.data.batches import Batch
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
 from think.core.training.health import Predictions, predictions
-from think.core.training.losses import language_loss
+from think.core.training.losses import Loss, language_loss
 
 Precision = Literal["float32", "bfloat16"]
-Forward = Callable[[Tensor, State, Tensor], tuple[Tensor, Tensor, State]]
-"tokens [B, T], state, reset [B, T] -> logits [B, T, V], hidden [B, T, D], state"
+Forward = Callable[[Batch, State, float, float], tuple[Loss, Tensor, State]]
+"batch, state, total_weight, entropy_bonus -> loss, hidden [B, T, D], state"
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,14 @@ class Outcome:
 
 
 def forward_of(model: Thinking) -> Forward:
-    """The model's forward pass with the activations before the logits in between."""
+    """The model's forward pass up to its loss, with the activations before the logits in between."""
 
-    def forward(tokens: Tensor, state: State, reset: Tensor) -> tuple[Tensor, Tensor, State]:
-        hidden, after = model.hidden(tokens, state, reset)
-        return model.logits(hidden), hidden, after
+    def forward(batch: Batch, state: State, total_weight: float, entropy_bonus: float) -> tuple[Loss, Tensor, State]:
+        hidden, after = model.hidden(batch.tokens, state, batch.reset)
+        loss = language_loss(
+            model, hidden, batch.targets, batch.weights, total_weight=total_weight, entropy_bonus=entropy_bonus
+        )
+        return loss, hidden, after
 
     return forward
 
@@ -60,11 +63,11 @@ def accumulate_gradients(
     micro_batches: int,
     entropy_bonus: float,
     precision: Precision,
-    look: bool,
+    look: Callable[[Tensor], Tensor] | None,
 ) -> Outcome:
     """Add the gradients of a whole batch to the parameters, one micro-batch after the other.
 
-    micro_batches: must divide the rows.   look: also describe the predictions of the first micro-batch.
+    micro_batches: must divide the rows.   look: hidden -> logits, to describe the predictions of the first micro-batch.
     """
     rows = batch.tokens.shape[0] // micro_batches
     total_weight = float(batch.weights.sum())
@@ -73,12 +76,10 @@ def accumulate_gradients(
         rows_here = slice(start, start + rows)
         part = batch.rows(rows_here)
         with _autocast(batch.tokens.device, precision):
-            logits, hidden, after = forward(part.tokens, state.rows(rows_here), part.reset)
-        logits, targets, weights = logits.flatten(0, 1), part.targets.flatten(), part.weights.flatten()
-        loss = language_loss(logits, targets, weights, total_weight=max(total_weight, 1.0), entropy_bonus=entropy_bonus)
+            loss, hidden, after = forward(part, state.rows(rows_here), max(total_weight, 1.0), entropy_bonus)
         loss.objective.backward()
-        if look and seen is None:
-            seen = predictions(logits.detach(), hidden.detach().flatten(0, 1), targets, weights)
+        if look is not None and seen is None:
+            seen = predictions(look, hidden.detach().flatten(0, 1), part.targets.flatten(), part.weights.flatten())
         losses.append(loss)
         states.append(after.detach())
     return Outcome(
