@@ -11,7 +11,7 @@ nats per token. None says "not known (yet)".
       gates         GateBoard of the selected run
       log           LogPage: the records that pass the filter
       handoff       HandoffView of the project; None where there is no handoff log
-      extra         what further screens show, by the name of their file in think/tui/views/
+      extra         what further screens show, by the name of their file in think/tui/views/extra/
 """
 
 import math
@@ -177,7 +177,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
-    """The newest state health: a row for each layer and branch, a column for each figure.
+    """The newest figures by layer: a row for each layer and branch ("" where there is none), a column for each figure.
 
     values  [rows, columns], NaN where it was not measured          steps  [rows] step of each row's newest record
     """
@@ -194,7 +194,7 @@ class RunView:
 
     curves     by name, as Series says; new kinds of records bring curves of their own
     shares     component -> share of the squared gradient norm, as a curve, 0 to 1
-    health     None where nothing was recorded
+    layers     kind of record -> its newest figures by layer;   health: those of "state_health", None without any
     anomalies, events   newest last, at most some hundreds; `anomaly_count` counts all that were read
     counts     kind -> records read so far
     records    read so far;  exact: the whole history is read and every curve is exact; done: share of it, 0 to 1
@@ -204,7 +204,7 @@ class RunView:
     curves: Mapping[str, Series] = field(default_factory=_nothing)
     shares: Mapping[str, Series] = field(default_factory=_nothing)
     limits: tuple[Limit, ...] = ()
-    health: Matrix | None = None
+    layers: Mapping[str, Matrix] = field(default_factory=_nothing)
     anomalies: tuple[Event, ...] = ()
     anomaly_count: int = 0
     events: tuple[Event, ...] = ()
@@ -220,6 +220,10 @@ class RunView:
 
     def curve(self, name: str) -> Series | None:
         return self.curves.get(name)
+
+    @property
+    def health(self) -> Matrix | None:
+        return self.layers.get("state_health")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a history adds up to: buckets for every kind of record, the newest state health, the events worth a line."""
+"""What a history adds up to: buckets for every kind of record, the newest figures by layer, the events worth a line."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -21,8 +21,8 @@ FLUSH = 16384
 
 EVENTS = ("anomaly", "checkpoint", "gate", "log", "run_start", "run_end")
 
-BESIDE = {"state_health": ("layer",), "eval": ("interval",)}
-"Numbers that name something and are no figure."
+MOST_LAYERS = 4096
+"No network that can be shown has more; a larger number is a mistake in the file."
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Curves:
 
     tables: dict[str, Buckets] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
-    health: dict[tuple[int, str], Record] = field(default_factory=dict)
+    layers: dict[str, dict[tuple[int, str], Record]] = field(default_factory=dict)
     events: dict[str, list[Record]] = field(default_factory=dict)
     event_counts: Counter[str] = field(default_factory=Counter)
     left_out: set[str] = field(default_factory=set)
@@ -59,9 +59,9 @@ class Curves:
             self._event(record)
         if kind in LIFECYCLE or record.step is None or not 0 <= record.step <= 2**53:
             return
-        if kind == "state_health":
-            self._health(record)
-        numbers = {name: value for name, value in figures(record).items() if name not in BESIDE.get(kind, ())}
+        if "layer" in record.fields:
+            self._layer(record)
+        numbers = {name: value for name, value in figures(record).items() if name != "layer"}
         if numbers:
             self._loose.setdefault(kind, []).append((record, numbers))
             self._gathered += 4  # they take more room than rows
@@ -75,14 +75,15 @@ class Curves:
             kept.sort(key=lambda record: record.time)
             del kept[:-MOST_EVENTS]
 
-    def _health(self, record: Record) -> None:
-        layer, branch = record.number("layer"), record.text("branch")
-        if layer is None or branch is None or not 0 <= layer < 10_000:
+    def _layer(self, record: Record) -> None:
+        """Keep the newest record of each layer and, where it names one, branch."""
+        layer, branch = record.number("layer"), record.text("branch") or ""
+        if layer is None or not 0 <= layer < MOST_LAYERS:
             return
-        known = self.health.get((int(layer), branch))
-        assert record.step is not None
-        if known is None or known.step is None or (known.step, known.time) <= (record.step, record.time):
-            self.health[int(layer), branch] = record
+        newest = self.layers.setdefault(record.kind, {})
+        known = newest.get((int(layer), branch))
+        if known is None or (known.step or 0, known.time) <= (record.step or 0, record.time):
+            newest[int(layer), branch] = record
 
     def flush(self) -> None:
         """Sort what was gathered into buckets."""
@@ -111,7 +112,8 @@ class Curves:
         self.flush()
         exact = not any(table.ends_between(cut) for table in self.tables.values()) if cut >= 0 else True
         self.tables = {kind: table.up_to(cut) for kind, table in self.tables.items()}
-        self.health = {key: record for key, record in self.health.items() if (record.step or 0) <= cut}
+        for kind, newest in self.layers.items():
+            self.layers[kind] = {key: record for key, record in newest.items() if (record.step or 0) <= cut}
         for sort, kept in self.events.items():
             self.events[sort] = [
                 record for record in kept if record.step is None or record.step <= cut or record.kind in LIFECYCLE
