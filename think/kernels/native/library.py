@@ -117,6 +117,11 @@ def call(name: str, *arguments: Argument) -> None:
         raise MemoryError(f"native kernel {name}: no memory for its scratch space")
 
 
+def function(name: str) -> Callable[..., int]:
+    """`KERNEL(name)` of the instruction set in use, for callers that lay out its arguments, `threads` too, themselves."""
+    return _function(name, level())
+
+
 @functools.cache
 def _function(name: str, instructions: str | None) -> Callable[..., int]:
     library = opened()
