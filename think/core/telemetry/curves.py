@@ -60,7 +60,7 @@ class Curves:
         if kind in LIFECYCLE or record.step is None or not 0 <= record.step <= 2**53:
             return
         if "layer" in record.fields:
-            self._layer(record)
+            self.keep_layer(record)
         numbers = {name: value for name, value in figures(record).items() if name != "layer"}
         if numbers:
             self._loose.setdefault(kind, []).append((record, numbers))
@@ -75,7 +75,7 @@ class Curves:
             kept.sort(key=lambda record: record.time)
             del kept[:-MOST_EVENTS]
 
-    def _layer(self, record: Record) -> None:
+    def keep_layer(self, record: Record) -> None:
         """Keep the newest record of each layer and, where it names one, branch."""
         layer, branch = record.number("layer"), record.text("branch") or ""
         if layer is None or not 0 <= layer < MOST_LAYERS:

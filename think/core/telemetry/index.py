@@ -46,8 +46,9 @@ SEARCH_BYTES = 64 * 1024 * 1024
 
 @dataclass
 class Segment:
-    """One telemetry file. Bytes [first, read) are in the curves; [0, first) wait for the backfill.
+    """One telemetry file. Bytes [begun, first) wait for the backfill; before and behind them all is in the curves.
 
+    read    where following goes on
     cut     records of later steps in here are superseded
     node    device and inode;   mark: its first bytes, since a new file may get the inode of an old one
     closed  a later segment exists and this one was read to its end
@@ -56,12 +57,22 @@ class Segment:
     path: Path
     node: tuple[int, int]
     size: int
+    begun: int = 0
     first: int = 0
     read: int = 0
     cut: float = inf
     skipping: bool = False
     closed: bool = False
     mark: bytes = b""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the backfill."""
+        return max(self.first - self.begun, 0)
+
+    def settle(self) -> None:
+        """Let nothing wait any more."""
+        self.first = self.begun
 
 
 @dataclass
@@ -90,12 +101,12 @@ class Index:
     @property
     def exact(self) -> bool:
         """Whether everything written so far is in the curves."""
-        return all(segment.first == 0 for segment in self.segments.values())
+        return all(not segment.waiting for segment in self.segments.values())
 
     @property
     def done(self) -> float:
         """Share of the bytes that are in the curves, 0 to 1."""
-        waiting = sum(segment.first for segment in self.segments.values())
+        waiting = sum(segment.waiting for segment in self.segments.values())
         return 1.0 - waiting / self.bytes if self.bytes else 1.0
 
     def tables(self) -> dict[str, Buckets]:
@@ -124,13 +135,10 @@ class Index:
         self.deep = self.changed = True
         left = tail_bytes
         for segment in reversed(self.segments.values()):
-            begun = segment.first
-            while left > 0 and segment.first > 0:
+            while left > 0 and segment.waiting:
                 before = segment.first
                 self._back(segment)
                 left -= before - segment.first
-            if begun and left <= 0:
-                break
         self.sample(most_probes)
 
     def flatten(self) -> None:
@@ -140,7 +148,7 @@ class Index:
 
     def _wait_for_all(self) -> None:
         for segment in self.segments.values():
-            segment.first = segment.read if segment.cut >= 0 else 0
+            segment.begun, segment.first = 0, segment.read if segment.cut >= 0 else 0
 
     def _find_latest(self) -> None:
         """Feed the newest records of the newest segments, oldest first."""
@@ -167,11 +175,11 @@ class Index:
 
     def sample(self, most: int) -> None:
         """Probe what waits for the backfill."""
-        waiting = [segment for segment in self.segments.values() if segment.first > 0 and segment.cut >= 0]
-        total = sum(segment.first for segment in waiting)
+        waiting = [segment for segment in self.segments.values() if segment.waiting and segment.cut >= 0]
+        total = sum(segment.waiting for segment in waiting)
         for segment in waiting if most else ():
-            count = max(1, round(most * segment.first / total))
-            offsets = [int(offset) for offset in np.linspace(0, segment.first, count, endpoint=False)]
+            count = max(1, round(most * segment.waiting / total))
+            offsets = [int(offset) for offset in np.linspace(segment.begun, segment.first, count, endpoint=False)]
             try:
                 lines = probes(segment.path, offsets)
             except OSError:
@@ -205,7 +213,7 @@ class Index:
         for segment in reversed(self.segments.values()):
             segment.cut = min(segment.cut, limit)
             if segment.cut < 0:
-                segment.first = 0  # all of it is done again: nothing in here counts
+                segment.settle()  # all of it is done again: nothing in here counts
                 continue
             try:
                 lines = head(segment.path, LARGEST_RECORD // 4) or head(segment.path, 2 * LARGEST_RECORD)
@@ -228,7 +236,7 @@ class Index:
         """Read older and older blocks until `until` says stop or all is read; whether anything was read."""
         read = False
         for segment in reversed(self.segments.values()):
-            while segment.first > 0:
+            while segment.waiting:
                 self._back(segment)
                 read = True
                 if until():
@@ -243,10 +251,10 @@ class Index:
 
     def _back(self, segment: Segment) -> None:
         try:
-            stretch = backwards(segment.path, segment.first)
+            stretch = backwards(segment.path, segment.first, least=segment.begun)
         except OSError as error:
             self.notices[f"{segment.path.name} cannot be read: {error.strerror}"] += 1
-            segment.first = 0
+            segment.settle()
             return
         segment.first = stretch.start
         self._overlong(stretch.overlong)
@@ -365,13 +373,14 @@ class Index:
         elif (stat.st_dev, stat.st_ino) != segment.node or not self._same_mark(segment):
             self.notices[f"{segment.path.name} was replaced; reading all again"] += 1
             self.sampled, self.latest = Curves(), Latest()
-            segment.node, segment.cut, segment.first, segment.read = (stat.st_dev, stat.st_ino), inf, 0, 0
+            segment.node, segment.cut, segment.read = (stat.st_dev, stat.st_ino), inf, 0
             segment.skipping, segment.mark, segment.size = False, b"", stat.st_size
             self.read_again()
             self.sampled = Curves()
         elif stat.st_size < segment.read:
             self.notices[f"{segment.path.name} was cut from {segment.read:,} to {stat.st_size:,} bytes"] += 1
-            segment.first, segment.read = min(segment.first, stat.st_size), stat.st_size
+            segment.read = stat.st_size
+            segment.begun, segment.first = min(segment.begun, segment.read), min(segment.first, segment.read)
             segment.skipping, self.changed = False, True
         segment.size = stat.st_size
         while segment.read < segment.size:
@@ -381,7 +390,7 @@ class Index:
                 break
             segment.read = stretch.stop
             if not self.deep:
-                segment.first = segment.read
+                segment.begun, segment.first = 0, segment.read
             self._overlong(stretch.overlong)
             if stretch.text:
                 self._newer_lines(stretch.text, segment)
@@ -428,11 +437,11 @@ class Index:
     def _void(self, cut: float, beginning: Segment) -> None:
         """A process that starts now does again what came after step `cut`."""
         for segment in self.segments.values():
-            if segment is beginning and segment.first == 0:
+            if segment is beginning and not segment.waiting:
                 break
             segment.cut = min(segment.cut, cut)
             if segment.cut < 0:
-                segment.first = 0
+                segment.settle()
             if segment is beginning:
                 break
         self.sampled.void_after(cut)
@@ -443,7 +452,7 @@ class Index:
         """Forget the curves and read all from the files again, in the background; what is known stays as a sample."""
         self.sampled, self.curves, self.changed = self.curves, Curves(), True
         self._wait_for_all()
-        for key in (GARBAGE, NEWER, OVERLONG):
+        for key in OF_LINES:
             del self.notices[key]
 
 
@@ -456,6 +465,9 @@ EVALUATION = b'"kind":"eval"'
 GARBAGE = "lines that are no records were passed over"
 NEWER = "records of a newer format are shown as far as they are understood"
 OVERLONG = "lines longer than 1 MiB were passed over"
+OF_LINES = (GARBAGE, NEWER, OVERLONG)
+"Notices about lines, counted while they are read."
+
 TORN = "segments end in a torn line, which was passed over"
 
 

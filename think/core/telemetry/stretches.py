@@ -58,8 +58,8 @@ def onwards(path: Path, offset: int, *, skipping: bool = False, block: int = BLO
         os.close(descriptor)
 
 
-def backwards(path: Path, stop: int, *, block: int = BLOCK) -> Stretch:
-    """The lines that end at `stop`, which is a line start or the file's end; start 0 means that none are left.
+def backwards(path: Path, stop: int, *, least: int = 0, block: int = BLOCK) -> Stretch:
+    """The lines that end at `stop`, down to `least`; both are line starts. start == least: none are left.
 
     Raises OSError; a file that was cut meanwhile gives what is still there.
     """
@@ -67,15 +67,15 @@ def backwards(path: Path, stop: int, *, block: int = BLOCK) -> Stretch:
     try:
         size = block
         while True:
-            start = max(0, stop - size)
+            start = max(least, stop - size)
             chunk = os.pread(descriptor, stop - start, start)
-            if start == 0:
-                return Stretch(chunk[: chunk.rfind(b"\n") + 1], 0, stop)
+            if start == least:
+                return Stretch(chunk[: chunk.rfind(b"\n") + 1], least, stop)
             first = chunk.find(b"\n") + 1
             if 0 < first < len(chunk):
                 return Stretch(chunk[first : chunk.rfind(b"\n") + 1], start + first, stop)
             if stop - start > LONGEST_LINE:
-                return Stretch(b"", _line_start(descriptor, start, block), stop, overlong=1)
+                return Stretch(b"", max(_line_start(descriptor, start, block), least), stop, overlong=1)
             size = min(4 * size, LONGEST_LINE + 2)
     finally:
         os.close(descriptor)
