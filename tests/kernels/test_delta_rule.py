@@ -11,7 +11,7 @@ from think.kernels.delta_rule import delta_rule
 
 pytestmark = pytest.mark.kernel
 
-NAMES = choose.implementations("delta_rule")
+NAMES = choose.usable("delta_rule")
 TIME, KEY, VALUE = 70, 70, 6
 
 

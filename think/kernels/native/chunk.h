@@ -45,7 +45,7 @@ static void fill_decays(decays *of, int64_t length)
         store(step + t, vexp(load(of->log + t)));
     for (int64_t t = 0; t < length; t++) {
         of->since[t] = product *= step[t];
-        scale(row, step[t], CHUNK);
+        scale(row, row, step[t], CHUNK);
         row[t] = 1.0f;
         memcpy(of->between[t], row, sizeof row);
     }
@@ -73,13 +73,13 @@ static void decay_gradients(float spent[CHUNK][CHUNK], const float *read, const 
     }
 }
 
-/* pairs *= between, and 0 above the diagonal, where anything may stand. */
-static void times_between(float pairs[CHUNK][CHUNK], const decays *of, int64_t length)
+/* to = pairs * between, and 0 above the diagonal, where anything may stand. */
+static void times_between(float to[CHUNK][CHUNK], float pairs[CHUNK][CHUNK], const decays *of, int64_t length)
 {
     for (int64_t t = 0; t < length; t++)
         for (int64_t s = 0; s < CHUNK; s += WIDTH) {
             vec decay = load(of->between[t] + s);
-            store(pairs[t] + s, choose(decay != 0.0f, load(pairs[t] + s) * decay, (vec){0}));
+            store(to[t] + s, choose(decay != 0.0f, load(pairs[t] + s) * decay, (vec){0}));
         }
 }
 
