@@ -86,6 +86,9 @@ def judge(
     preset: Preset = None,
     changes: Changes = None,
     data: Data = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="RUN", help="Run to compare with, for gates that compare.")
+    ] = None,
     waive: Annotated[
         list[str] | None, typer.Option("--waive", metavar="GATE", help="Let this gate through; may be repeated.")
     ] = None,
@@ -112,7 +115,7 @@ def judge(
 
     wanted = engine.chosen(names)
     waivers = _waivers(waive, reason, owner, until)
-    subject = find(wanted, run, preset, changes, data)
+    subject = find(wanted, run, preset, changes, data, baseline)
     console.note(subject.announcement)
     unstored: list[InputOutput] = []
 

@@ -22,6 +22,7 @@ from think.core.gates.run import Question
 from think.core.gates.store import Stored
 
 if TYPE_CHECKING:
+    from think.core.evidence import Twin
     from think.core.settings import RunSettings
     from think.presets.decode import Resolved
 
@@ -46,6 +47,7 @@ class GateSubject:
     announcement: str
     preset_name: str | None = None
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    baseline: str | None = None
 
     def __post_init__(self) -> None:
         self.digests = {} if self.resolved is None else _digests(self.resolved)
@@ -85,6 +87,9 @@ class GateSubject:
             data=Path(settings.data.path),
             run=self.run if self.chosen or gate.needs_run else None,
             place=self.place,
+            root=self.root,
+            twin=_twin(self.resolved),
+            baseline=self.baseline,
         )
         shown: Exhibit | Absent = plugins.load(FAMILY, gate.needs.name).produce(subject)
         return shown
@@ -96,10 +101,30 @@ class GateSubject:
 
 
 def find(
-    wanted: Sequence[str], run: str | None, preset: str | None, changes: list[str] | None, data: Path | None
+    wanted: Sequence[str],
+    run: str | None,
+    preset: str | None,
+    changes: list[str] | None,
+    data: Path | None,
+    baseline: str | None = None,
 ) -> GateSubject:
     """What the options mean. Raises Missing for a run that is not there, SettingsError for bad settings."""
     root = environment.runs_folder()
+    if baseline is not None:
+        runs.RunFolder.open(root, baseline)
+    found = _find(root, wanted, run, preset, changes, data)
+    found.baseline = baseline
+    return found
+
+
+def _find(
+    root: Path,
+    wanted: Sequence[str],
+    run: str | None,
+    preset: str | None,
+    changes: list[str] | None,
+    data: Path | None,
+) -> GateSubject:
     if run is not None:
         folder = runs.RunFolder.open(root, run)
         return _of_run(root, folder, preset, changes, data, f"judging the run {folder.path}")
@@ -229,6 +254,18 @@ def _moved(own: "Resolved[RunSettings]", asked: "Resolved[RunSettings]") -> dict
                 f"thresholds are not those that the run was started with: {before.model_dump(mode='json')} then",
             )
     return notes
+
+
+def _twin(resolved: "Resolved[RunSettings]") -> "Twin | None":
+    """The baseline preset that these settings name, and what model it has now."""
+    from think.core.evidence import Twin
+    from think.core.settings import RunSettings
+    from think.presets.decode import decode
+    from think.presets.sources import read
+
+    if resolved.header is None or resolved.header.twin is None:
+        return None
+    return Twin(resolved.header.twin, decode(read(resolved.header.twin), RunSettings).digests["model"])
 
 
 def _nothing(name: str, gate: Gate) -> Absent:

@@ -18,6 +18,14 @@ FAMILY = "think.core.evidence"
 
 
 @dataclass(frozen=True)
+class Twin:
+    """The preset that a preset is compared with. model: digest of its [model]."""
+
+    preset: str
+    model: str
+
+
+@dataclass(frozen=True)
 class Subject:
     """What evidence is asked about.
 
@@ -27,6 +35,9 @@ class Subject:
     data        folder of the packed data
     run         the run, None for a fresh model
     place       the end of a command line that means the same subject, such as "--preset cpu_smoke"
+    root        folder of all runs, where peers and baselines are looked for
+    twin        the preset to compare with; None where the preset names none
+    baseline    the run to compare with, by name; None: the newest run of the twin that fits
     """
 
     settings: RunSettings
@@ -35,6 +46,9 @@ class Subject:
     run: RunFolder | None
     place: str
     notes: tuple[str, ...] = field(default=())
+    root: Path | None = None
+    twin: Twin | None = None
+    baseline: str | None = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ class Course:
     evaluations: tuple[HeldOut, ...]
     gradient_norms: tuple[float, ...]
     gradient_steps: tuple[int, ...]
+    gradient_ratios: tuple[float, ...]
+    "gradient norm of one branch over that of the other, where recorded"
+    tokens: int
+    "trained on, as the last step recorded"
     resumed: int
     starts: tuple[Record, ...]
     whole: HeldOut | None
@@ -93,6 +97,12 @@ def _course(records: list[Record]) -> Course:
         evaluations=tuple(point for _, point in held_out),
         gradient_norms=tuple(float("nan") if norm is None else norm for _, norm in norms),
         gradient_steps=tuple(step for step, _ in norms),
+        gradient_ratios=tuple(
+            ratio
+            for record in records
+            if record.kind == "component_gradients" and (ratio := record.number("ratio")) is not None
+        ),
+        tokens=max((n for r in records if r.kind == "step" and (n := r.fields.get("tokens")) is not None), default=0),
         resumed=sum(isinstance(start.fields.get("resumed_from_step"), int) for start in starts),
         starts=tuple(starts),
         whole=next((point for record, point in reversed(held_out) if record.fields.get("whole") is True), None),

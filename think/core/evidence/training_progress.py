@@ -5,27 +5,19 @@ those the run was trained on, a checkpoint of another step, weights that do not 
 """
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from think.core.data.store import Packed
 from think.core.data.tokenizer import CONTROL
-from think.core.device import resolve
-from think.core.errors import BadData, Missing, ThinkError
+from think.core.errors import BadData, Missing
 from think.core.evidence import Producer, Recheck, Subject
-from think.core.evidence._code import commit
 from think.core.evidence._telemetry import Course, course, read, spans
+from think.core.evidence._trained import Trained, another_run, open_trained, recheck_checkpoint, source
 from think.core.evidence._unigram import fit
-from think.core.gates.evidence import Absent, Exhibit, Source, TrainingProgress
+from think.core.gates.evidence import Absent, Exhibit, TrainingProgress
 from think.core.gates.store import Stored
-from think.core.models import build
 from think.core.runs import RunFolder
-from think.core.training.checkpoint import Checkpoints, verify
 from think.core.training.evaluate import Score, evaluate
-from think.core.training.weights import load_weights
 
 BLOCKS = 32
 "Blocks that the held-out tokens are cut into, for an interval."
@@ -35,9 +27,6 @@ TOKENS = 1 << 16
 "Held-out tokens read, from the head of every track; they make the interval about a hundredth of a nat wide."
 REPRODUCES = 1e-3
 "Largest relative distance between the loss that the run recorded at its end and the one its checkpoint gives now."
-
-IDENTITY = ("model", "tokenizer", "data", "stage1", "pack")
-"Digests in which the run must be the one that is asked about."
 
 
 def produce(subject: Subject) -> Exhibit | Absent:
@@ -49,16 +38,15 @@ def produce(subject: Subject) -> Exhibit | Absent:
         )
     where = spans(subject.run.path)
     seen = course(read(subject.run.path, where))
-    problem = _another_run(seen, subject.digests)
+    problem = another_run(seen, subject.digests)
     if problem:
         return Absent(why=problem, remedy="ask about the run alone with --run, or train this preset")
-    blocks, checkpoint, path = _Blocks(), None, None
+    blocks, trained = _Blocks(), None
     if seen.state == "finished" and seen.steps_done >= seen.steps_planned:
         try:
-            blocks, checkpoint, path = _measure(subject, subject.run, seen)
+            blocks, trained = _measure(subject, subject.run, seen)
         except (BadData, Missing) as error:
             return Absent(why=f"{error.where}: {error.what}" if error.where else error.what, remedy=error.remedy)
-    commit_now, dirty = commit()
     return Exhibit(
         evidence=TrainingProgress(
             **_figures(seen),
@@ -67,17 +55,7 @@ def produce(subject: Subject) -> Exhibit | Absent:
             block_tokens=blocks.tokens,
             unigram_fitted_on=blocks.fitted_on,
         ),
-        source=Source(
-            run=subject.run.name,
-            spans=where,
-            digests=dict(subject.digests),
-            seed=subject.settings.stage1.seed,
-            checkpoint=checkpoint,
-            checkpoint_path=path,
-            commit=commit_now,
-            dirty=dirty,
-            notes=subject.notes,
-        ),
+        source=source(subject, subject.run, where, trained),
     )
 
 
@@ -107,56 +85,18 @@ def _figures(seen: Course) -> dict[str, Any]:
     }
 
 
-def _another_run(seen: Course, asked: Mapping[str, str]) -> str | None:
-    """Why this run is not the one asked about: its digests, at any of its starts, are others."""
-    if not seen.starts:
-        return "the run's telemetry has no beginning"
-    for start in seen.starts:
-        trained = start.fields.get("digests")
-        if not isinstance(trained, dict):
-            return "the run did not record which settings and data it was trained with"
-        for name in IDENTITY:
-            # A resumed run may be given more steps, so only its last start must agree in the whole stage section.
-            if name == "stage1" and start is not seen.starts[-1]:
-                continue
-            if name not in trained:
-                return f"the run did not record its {name} digest"
-            if name not in asked:
-                return "there are no packed data to compare the run's with" if name == "pack" else f"no {name} digest"
-            if trained[name] != asked[name]:
-                what = "packed data" if name == "pack" else f"[{name}] settings"
-                return f"the run was trained with other {what} ({trained[name][:12]}, asked {asked[name][:12]})"
-    return None
-
-
-def _measure(subject: Subject, run: RunFolder, seen: Course) -> tuple[_Blocks, str, str]:
+def _measure(subject: Subject, run: RunFolder, seen: Course) -> tuple[_Blocks, Trained]:
     """Evaluate the run's last checkpoint and the unigram model. Raises BadData or Missing when they do not fit."""
-    checkpoints = Checkpoints(run.checkpoints)
-    path = checkpoints.latest()
-    if path is None:
-        raise Missing("the run has no checkpoint", where=str(run.checkpoints))
-    tensors, facts = checkpoints.load(path)
-    if facts["step"] != seen.steps_done:
-        raise BadData(
-            f"the last good checkpoint is of step {facts['step']:,}, the run ended at {seen.steps_done:,}",
-            where=str(path),
-        )
-    packed = Packed.open(subject.data)
-    split = packed.split("validation")
-    settings, machine = subject.settings, resolve(subject.settings.runtime)
-    with torch.device(machine.torch_device):
-        model = build(settings.model)
-    model.use_kernels(machine.kernels)
-    load_weights(model, tensors["model"], str(path))
+    trained = open_trained(subject, run, seen)
+    split, settings = trained.split, subject.settings
     rows = settings.stage1.evaluation.rows
     length = max(LEAST_LENGTH, min(settings.stage1.longest, min(split.tokens, TOKENS) // (rows * BLOCKS)))
-    score = evaluate(model, split, rows, length, tokens=TOKENS)
+    score = evaluate(trained.model, split, rows, length, tokens=TOKENS)
     problem = _another_loss(score.loss, score.tokens, seen)
     if problem:
-        raise BadData(problem, where=str(path))
-    unigram = fit(packed.split("train"), max(packed.tokenizer.size, len(CONTROL)))
-    blocks = _Blocks(score, unigram.blocks(split, rows, length, len(score.blocks)), unigram.fitted_on)
-    return blocks, str(verify(path)["sha256"]), f"{path.parent.name}/{path.name}"
+        raise BadData(problem, where=str(run.path / trained.path))
+    unigram = fit(trained.packed.split("train"), max(trained.packed.tokenizer.size, len(CONTROL)))
+    return _Blocks(score, unigram.blocks(split, rows, length, len(score.blocks)), unigram.fitted_on), trained
 
 
 def _another_loss(loss: float, tokens: int, seen: Course) -> str | None:
@@ -183,7 +123,8 @@ def recheck(stored: Stored, run: RunFolder | None) -> Recheck:
     """Read the same telemetry bytes again, derive the figures again, and look whether the checkpoint is still it."""
     if run is None or stored.evidence is None:
         return Recheck(gone=("the run folder",))
-    wrong, gone = [], []
+    wrong: list[str] = []
+    gone: list[str] = []
     try:
         seen = course(read(run.path, stored.source.spans))
         figures, held = _figures(seen), stored.evidence["values"]
@@ -200,15 +141,9 @@ def recheck(stored: Stored, run: RunFolder | None) -> Recheck:
         gone.append(f"telemetry: {Path(error.filename).name}")
     except ValueError as error:
         wrong.append(f"telemetry: {error}")
-    if stored.source.checkpoint is not None and stored.source.checkpoint_path is not None:
-        path = run.path / stored.source.checkpoint_path
-        try:
-            if not path.is_dir():
-                gone.append(f"checkpoint: {stored.source.checkpoint_path}")
-            elif verify(path)["sha256"] != stored.source.checkpoint:
-                wrong.append(f"checkpoint {stored.source.checkpoint_path} is another one now")
-        except ThinkError as error:
-            wrong.append(f"checkpoint: {error.what}")
+    moved = recheck_checkpoint(stored, run)
+    wrong += moved.wrong
+    gone += moved.gone
     return Recheck(tuple(wrong), tuple(gone))
 
 

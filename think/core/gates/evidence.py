@@ -195,6 +195,95 @@ class TrainingProgress(Evidence):
     "how often the run was resumed; what a resumed part repeats counts once"
 
 
+class BranchState(Record):
+    """Figures of the recurrent state of one layer and branch; `core/diagnostics/state_health.py` defines them."""
+
+    layer: int
+    branch: str
+    cosine: Number
+    participation: Number
+    saturated: Number
+    norms: tuple[Number, ...]
+
+
+class StateHealth(Evidence):
+    """The recurrent states of a trained model on held-out text.
+
+    lengths   tokens after which `norms` were taken
+    """
+
+    name = "state_health"
+    branches: tuple[BranchState, ...]
+    lengths: tuple[int, ...]
+    streams: int
+    response: Number
+    deterministic: bool
+    not_finite: int
+
+
+class Worth(Record):
+    """Change of the held-out loss, nats per token, when a branch is replaced; layer None: in every layer at once.
+
+    low, high   95 % of a block bootstrap
+    """
+
+    layer: int | None
+    branch: str
+    by: str
+    change: Number
+    low: Number
+    high: Number
+
+
+class BranchWorth(Evidence):
+    """What the branches of a trained model are worth, on held-out text."""
+
+    name = "branch_worth"
+    loss: Number
+    tokens: int
+    blocks: int
+    worths: tuple[Worth, ...]
+    "empty for a model whose blocks have one path only"
+
+
+class Contestant(Record):
+    """One of two finished runs that are compared: what it was trained on, and its loss on the shared held-out text."""
+
+    run: str
+    steps: int
+    tokens: int
+    "tokens trained on"
+    parameters: int
+    seed: int
+    pack: str
+    "digest of the packed data"
+    checkpoint: str
+    loss: Number
+    "nats per token on the held-out tokens that both read"
+
+
+class BaselineComparison(Evidence):
+    """A finished run beside its baseline: the same data, tokens and seed, and the same held-out tokens.
+
+    low, high           95 % of a paired block bootstrap around the difference of losses, run minus baseline
+    evaluations         the run's own held-out losses while it trained
+    gradient_ratios     gradient norm of the RWKV over that of the Mamba branch, as recorded; empty for one path
+    """
+
+    name = "baseline_comparison"
+    run: Contestant
+    baseline: Contestant
+    difference: Number
+    low: Number
+    high: Number
+    blocks: int
+    held_out_tokens: int
+    evaluations: tuple[HeldOut, ...]
+    gradient_ratios: tuple[Number, ...]
+    branches: tuple[str, ...]
+    "names of the model's branches; empty for a model whose blocks have one path only"
+
+
 def kinds() -> dict[str, type[Evidence]]:
     """Every kind of evidence by its name."""
     return {kind.name: kind for kind in Evidence.__subclasses__()}

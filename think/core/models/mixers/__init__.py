@@ -42,6 +42,10 @@ class MixerModule(nn.Module):
         """Tokens between two calls of `normalise`; None: never."""
         return None
 
+    def branches(self) -> Mapping[str, nn.Module]:
+        """Modules whose outputs [B, T, D] are joined into the mixed stream, by name; none where there is one path."""
+        return {}
+
     def forward(
         self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T D"], LayerState]:

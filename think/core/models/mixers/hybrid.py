@@ -5,11 +5,12 @@ out = fuse(RMSNorm(rwkv6(x)), RMSNorm(mamba2(x)))
 The norms are what makes the two comparable: without them the branch with the larger output silences the other.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from jaxtyping import Bool, Float
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from think.core.models.fusion import FusionSettings, HybridNormSettings, build_fusion
 from think.core.models.layers import RMSNorm
@@ -68,6 +69,9 @@ class Hybrid(MixerModule):
         m, mamba_state = self.mamba(x, state, reset)
         fused, fusion_state = self.fusion(self.rwkv_norm(r), self.mamba_norm(m), state, reset)
         return fused * self.output_scale, {**rwkv_state, **mamba_state, **fusion_state}
+
+    def branches(self) -> Mapping[str, nn.Module]:
+        return {"rwkv": self.rwkv_norm, "mamba": self.mamba_norm}
 
     def lower(self, program: Program, x: Operand) -> Operand:
         """The same for one token."""
