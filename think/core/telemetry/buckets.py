@@ -145,6 +145,16 @@ class Buckets:
         return self.width > 1 and (step + 1) % self.width != 0 and bool(((step // self.width) == self.keys).any())
 
 
+def width_for(steps: Array, width: int, most: int = MOST) -> int:
+    """The smallest width, doubled from `width`, that puts these steps into at most `most` buckets."""
+    keys = np.floor_divide(steps, width)
+    while len(keys) > most:
+        keys = np.unique(keys)
+        if len(keys) > most:
+            keys, width = np.floor_divide(keys, 2), width * 2
+    return width
+
+
 def joined(first: Buckets, second: Buckets, most: int = MOST) -> Buckets:
     """All that is in both, in at most `most` buckets."""
     if not len(second):

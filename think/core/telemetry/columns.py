@@ -109,7 +109,8 @@ class Decoder:
             others = [number for number, kind in enumerate(kinds) if kind != "step"]
             for number in others:
                 self._other(text[ends[number - 1] + 1 if number else 0 : ends[number]], found)
-            steps = [line for line, kind in zip(lines, kinds, strict=True) if kind == "step"]
+            for number in reversed(others):
+                del steps[number]
         try:
             found.steps = self._rows(steps)
         except (ValueError, OverflowError):  # a word among the figures that is no number

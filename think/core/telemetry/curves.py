@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from think.core.telemetry.buckets import Buckets, joined
+from think.core.telemetry.buckets import Buckets, joined, width_for
 from think.core.telemetry.columns import Block, Rows, figures, rows_of
 from think.core.telemetry.records import KINDS, LIFECYCLE, Record
 
@@ -105,7 +105,7 @@ class Curves:
             self.left_out.update(f"{kind}.{name}" for name in new[max(room, 0) :])
             kept = [number for number, name in enumerate(rows.names) if name in known.names or name in new[:room]]
             rows = Rows(tuple(rows.names[number] for number in kept), rows.steps, rows.times, rows.values[kept])
-        self.tables[kind] = joined(known, Buckets.of(rows, known.width))
+        self.tables[kind] = joined(known, Buckets.of(rows, width_for(rows.steps, known.width)))
 
     def void_after(self, cut: float) -> bool:
         """Take out training records of steps beyond `cut`; false when a bucket holds both, so that it is inexact."""

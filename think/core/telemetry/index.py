@@ -49,7 +49,8 @@ class Segment:
     """One telemetry file. Bytes [begun, first) wait for the backfill; before and behind them all is in the curves.
 
     read    where following goes on
-    cut     records of later steps in here are superseded
+    cut     records of later steps in here are superseded by what later segments begin with
+    inner   the same by a start inside this segment, for what stands before it
     node    device and inode;   mark: its first bytes, since a new file may get the inode of an old one
     closed  a later segment exists and this one was read to its end
     """
@@ -61,6 +62,7 @@ class Segment:
     first: int = 0
     read: int = 0
     cut: float = inf
+    inner: float = inf
     skipping: bool = False
     closed: bool = False
     mark: bytes = b""
@@ -149,6 +151,7 @@ class Index:
     def _wait_for_all(self) -> None:
         for segment in self.segments.values():
             segment.begun, segment.first = 0, segment.read if segment.cut >= 0 else 0
+            segment.inner = inf
 
     def _find_latest(self) -> None:
         """Feed the newest records of the newest segments, oldest first."""
@@ -289,19 +292,19 @@ class Index:
         if any(record.kind == "run_start" for record in block.others):
             self._add_around_starts(text, segment)
         else:
-            self.curves.add(block, segment.cut)
+            self.curves.add(block, min(segment.cut, segment.inner))
             self._count(block)
 
     def _add_around_starts(self, text: bytes, segment: Segment) -> None:
         while (at := text.rfind(b'"run_start"')) >= 0:
             begin = text.rfind(b"\n", 0, at) + 1
             start = self._start(text[begin : text.find(b"\n", at)])
-            self._block(text[begin:], segment.cut)
+            self._block(text[begin:], min(segment.cut, segment.inner))
             text = text[:begin]
             if start is not None:
-                segment.cut = min(segment.cut, resumed_from(start))
+                segment.inner = min(segment.inner, resumed_from(start))
         if text:
-            self._block(text, segment.cut)
+            self._block(text, min(segment.cut, segment.inner))
 
     def _block(self, text: bytes, cut: float) -> None:
         block = self._decoder.block(text)
@@ -437,13 +440,12 @@ class Index:
     def _void(self, cut: float, beginning: Segment) -> None:
         """A process that starts now does again what came after step `cut`."""
         for segment in self.segments.values():
-            if segment is beginning and not segment.waiting:
+            if segment is beginning:
+                segment.inner = min(segment.inner, cut)
                 break
             segment.cut = min(segment.cut, cut)
             if segment.cut < 0:
                 segment.settle()
-            if segment is beginning:
-                break
         self.sampled.void_after(cut)
         if not self.curves.void_after(cut):
             self.read_again()
