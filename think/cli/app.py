@@ -37,6 +37,9 @@ COMMANDS: dict[str, Entry] = {
         "Judge gates (`think gate g0 g1`, `think gate all`), list them, verify stored verdicts",
         "Gates",
     ),
+    "handoff": Entry(
+        "think.cli.handoff:app", "Hand tasks on: one active task, checks and evidence for done, a summary", "Gates"
+    ),
     "generate": Entry("think.cli.generate:generate", "Write text with a trained model", "Models"),
     "chat": Entry("think.cli.chat:chat", "Talk with a trained model; Ctrl-C ends its turn, Ctrl-D leaves", "Models"),
     "runs": Entry("think.cli.runs:app", "List, show, compare, prune and export runs", "Runs"),

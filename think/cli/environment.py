@@ -1,11 +1,12 @@
-"""What belongs to the user and the machine, not to a run: folders, device, threads, colour. It never changes a result.
+"""What belongs to the user and the machine, not to a run: folders, device, threads, colour, name; it changes no result.
 
-    THINK_RUNS  THINK_DEVICE  THINK_THREADS  THINK_COLOR        variables, which win over
+    THINK_RUNS  THINK_DEVICE  THINK_THREADS  THINK_COLOR  THINK_OWNER        variables, which win over
     ./think.toml                                                the project's file, which wins over
     ~/.config/think/config.toml                                 the user's file (XDG_CONFIG_HOME is honoured)
 
-The files have the keys `runs`, `device`, `threads` and `color`; an unknown key is an error. Every other THINK_ name is
-a setting of a run (`THINK_STAGE1__STEPS`), read by `presets.sources`, which refuses the names it does not know.
+The files have the keys `runs`, `device`, `threads`, `color` and `owner`; an unknown key is an error. `owner` is who
+works on tasks (`think handoff`), so the project's file, which everybody shares, must not say it. Every other THINK_
+name is a setting of a run (`THINK_STAGE1__STEPS`), read by `presets.sources`, which refuses the names it does not know.
 pydantic is imported when the values are asked for, not before: `think --help` reads this module.
 """
 
@@ -26,6 +27,7 @@ KEYS = {
     "device": "device that `auto` becomes: cpu, cuda, cuda:N or mps",
     "threads": "processor threads that `auto` becomes",
     "color": "auto, always or never",
+    "owner": "name under which you work on tasks",
 }
 NAMES = frozenset(PREFIX + key.upper() for key in KEYS)
 "The THINK_ variables that are no settings of a run; `presets.sources.read` is told of them."
@@ -48,6 +50,20 @@ def colour(environment: Mapping[str, str] = os.environ) -> str:
     if choice not in (None, "", *COLOURS):
         raise BadSettings(f"color = {choice!r}", where=origin, expected=f"one of {', '.join(COLOURS)}")
     return choice or "auto"
+
+
+def owner(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Who works on tasks here: THINK_OWNER, else the user's file; None when nobody said."""
+    user_file = files(environment)[-1]
+    chosen = environment.get("THINK_OWNER") or (_content(user_file).get("owner") if user_file.is_file() else None)
+    if chosen is not None and not isinstance(chosen, str):
+        raise BadSettings(f"owner = {chosen!r}", where=str(user_file), expected=KEYS["owner"])
+    return chosen
+
+
+def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the user's own records lie that are no settings; XDG_STATE_HOME is honoured."""
+    return Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "think"
 
 
 def read() -> Any:
@@ -101,6 +117,13 @@ def _content(path: Path) -> dict[str, Any]:
                 expected=f"one of {', '.join(KEYS)}; settings of a run belong in a preset",
                 remedy=f"did you mean {nearest[0]!r}?" if nearest else None,
             )
+    if "owner" in held and path == files()[0]:
+        raise BadSettings(
+            f"owner = {held['owner']!r} in a file that everybody here shares",
+            where=str(path),
+            expected="one name for each person and each agent",
+            remedy="say it in THINK_OWNER, with --owner, or in your own file " + str(files()[-1]),
+        )
     return held
 
 
@@ -126,6 +149,7 @@ def _settings_class(present: list[Path]) -> Any:
         device: str | None = None
         threads: PositiveInt | None = None
         color: Literal["auto", "always", "never"] = "auto"
+        owner: str | None = None
 
         @classmethod
         def settings_customise_sources(

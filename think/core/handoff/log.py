@@ -43,6 +43,19 @@ def read(folder: Path) -> State:
     return Reader(folder).poll()
 
 
+def events(folder: Path) -> list[Event]:
+    """Every event up to the first bad line. Raises Missing and InputOutput."""
+    return list(Reader(folder).catch_up())
+
+
+def state_after(folder: Path, count: int) -> State:
+    """What the log said after its first `count` events."""
+    state = State()
+    for event in events(folder)[:count]:
+        fold.apply(state, event)
+    return state
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """What the last append left: events so far, and the digest of the last one."""

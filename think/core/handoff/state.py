@@ -4,6 +4,7 @@ A `State` is made by folding events (`fold.py`) and is read by everybody else. I
 since 1970, None where there is none.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -268,12 +269,12 @@ class State:
 
     def copy(self) -> "State":
         """A state that later events do not change."""
-        return State(
-            **{
-                name: value.copy() if isinstance(value, (dict, list)) else value
-                for name, value in ((name, getattr(self, name)) for name in self.__dataclass_fields__)
-            }
-        )
+        twin = copy.copy(self)
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if isinstance(value, (dict, list)):
+                setattr(twin, name, value.copy())
+        return twin
 
     # ---- views --------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from think.core.errors import BadData, UsageError
 from think.core.handoff import fold
 from think.core.handoff.events import LARGEST_EVENT, Actor, Draft, Event, decode, encode
 from think.core.handoff.lock import LOCK_SECONDS, cannot, exclusive
-from think.core.handoff.log import Reader, events_file, head_file
+from think.core.handoff.log import Reader, events_file, head_file, read_head
 from think.core.handoff.state import Problem, State
 
 Decide = Callable[[State], Sequence[Draft]]
@@ -71,7 +71,8 @@ class Writer:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
                 self._reader.catch_up(locked=True)
                 state = self._reader.state
-                if state.events or self._reader.torn or any("cut off" in each.text for each in state.problems):
+                head = read_head(self.folder)
+                if state.events or self._reader.torn or (head is not None and head.events):
                     raise UsageError(
                         "there is a handoff log here already",
                         where=str(path),
