@@ -15,7 +15,7 @@ from torch import Tensor
 
 from think.core import durable
 from think.core.errors import BadData, InputOutput, Missing
-from think.core.training import checkpoint, sealed
+from think.core.training import checkpoint, sealed, shards
 from think.core.training.checkpoint import Checkpoints, verify
 
 
@@ -117,7 +117,7 @@ class TestSaving:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         checkpoints = save(tmp_path, 1)
-        monkeypatch.setattr(sealed, "_same_bits", lambda one, other: False)
+        monkeypatch.setattr(shards, "same_bits", lambda one, other: False)
         with pytest.raises(InputOutput, match="does not read back as written"):
             checkpoints.save(2, groups(2), facts(2))
         assert sorted(os.listdir(tmp_path)) == ["latest", "step-00000001"]
@@ -197,8 +197,8 @@ class TestFinding:
     def test_an_unknown_format_says_so(self, tmp_path: Path) -> None:
         save(tmp_path, 1)
         manifest = tmp_path / "step-00000001" / "manifest.json"
-        manifest.write_bytes(manifest.read_bytes().replace(b'"format": 1', b'"format": 2'))
-        with pytest.raises(BadData, match="format 2"):
+        manifest.write_bytes(manifest.read_bytes().replace(b'"format": 1', b'"format": 3'))
+        with pytest.raises(BadData, match="format 3"):
             verify(tmp_path / "step-00000001")
 
 

@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from think.core import device
-from think.core.device import RuntimeSettings, available_cores, compiled, compiling, keep_freed_memory, prepare, resolve
+from think.core.device import (
+    RuntimeSettings,
+    available_cores,
+    compile_each,
+    compiling,
+    keep_freed_memory,
+    prepare,
+    resolve,
+)
 from think.core.errors import BadSettings, MachineCannot
 from think.kernels import choose
 
@@ -21,7 +29,7 @@ def test_auto_is_settled_and_recorded() -> None:
     assert machine.threads == available_cores() >= 1
     assert set(machine.kernels_became) == set(choose.operators())
     assert "auto" not in machine.kernels_became.values()
-    assert machine.asked == {"device": "auto", "threads": "auto", "compile": None, "kernels": "auto"}
+    assert machine.asked == {"device": "auto", "threads": "auto", "compile": None, "kernels": "auto", "parallel": None}
     json.dumps(machine.as_json())
 
 
@@ -79,7 +87,9 @@ def test_a_failed_compilation_is_no_bug() -> None:
 
 
 def test_without_a_mode_nothing_is_compiled() -> None:
-    assert compiled(len, None) is len
+    block = torch.nn.Linear(2, 2)
+    compile_each([block], None)
+    assert block._compiled_call_impl is None
 
 
 @pytest.mark.parametrize("name", ["reference", "chunked"])

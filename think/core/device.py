@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +18,10 @@ from typing import Any, Literal
 import psutil
 import torch
 from pydantic import PositiveInt
+from torch import nn
 
 from think.core.errors import BadSettings, MachineCannot
+from think.core.processes import Launch, Parallel, ParallelSettings, settle
 from think.kernels import choose
 from think.presets.base import Settings, knob
 
@@ -39,11 +41,13 @@ class RuntimeSettings(Settings):
     device: str = knob("auto", acts_on="runtime", may_change_on_resume=True)
     "auto, cpu, cuda, cuda:N or mps; auto is the first accelerator, else the processor"
     threads: Literal["auto"] | PositiveInt = knob("auto", acts_on="runtime", may_change_on_resume=True)
-    "processor threads of one operation; auto is every core that this process may use"
+    "processor threads of one operation; auto is every core, shared among the processes of this host"
     compile: Compile | None = knob(None, acts_on="runtime", may_change_on_resume=True)
-    "mode of torch.compile for the training step, or none"
+    "mode of torch.compile for the blocks of the model, or none"
     kernels: str = knob("auto", acts_on="runtime", may_change_on_resume=True)
     "implementation of the recurrent kernels by name; auto is the fastest that this machine runs"
+    parallel: ParallelSettings | None = None
+    "how the processes of torchrun divide a run; when absent ddp, and nothing where there is one process"
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,15 @@ class Machine:
     compile: str | None
     kernels: str
     kernels_became: dict[str, str]
-    asked: dict[str, str | int | None]
+    asked: dict[str, Any]
     torch_version: str
     processor_cores: int
+    parallel: Parallel | None = None
+
+    @property
+    def processes(self) -> int:
+        """Processes of the run."""
+        return 1 if self.parallel is None else self.parallel.processes
 
     @property
     def torch_device(self) -> torch.device:
@@ -67,8 +77,11 @@ class Machine:
         return asdict(self)
 
 
-def resolve(settings: RuntimeSettings) -> Machine:
-    """Settle every "auto". Raises MachineCannot for a device or compiler that is absent, BadSettings for a bad name."""
+def resolve(settings: RuntimeSettings, launch: Launch | None = None) -> Machine:
+    """Settle every "auto". Raises MachineCannot for a device or compiler that is absent, BadSettings for a bad name.
+
+    launch: what the launcher of several processes told this one.
+    """
     if settings.threads != "auto" and settings.threads > MOST_THREADS:
         raise BadSettings(
             f"{settings.threads} threads are too many",
@@ -76,15 +89,18 @@ def resolve(settings: RuntimeSettings) -> Machine:
             expected=f"auto, or at most {MOST_THREADS}; this machine has {available_cores()} cores",
             remedy="--set runtime.threads=auto",
         )
+    device = _device(settings.device, launch)
+    neighbours = 1 if launch is None else launch.local_world_size
     return Machine(
-        device=_device(settings.device),
-        threads=available_cores() if settings.threads == "auto" else settings.threads,
+        device=device,
+        threads=max(available_cores() // neighbours, 1) if settings.threads == "auto" else settings.threads,
         compile=_compile(settings.compile),
         kernels=settings.kernels,
-        kernels_became=_kernels(settings.kernels),
+        kernels_became=_kernels(settings.kernels, torch.device(device).type),
         asked=settings.model_dump(mode="json"),
         torch_version=torch.__version__,
         processor_cores=available_cores(),
+        parallel=settle(settings.parallel, device, launch),
     )
 
 
@@ -124,9 +140,15 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def compiled(forward: Callable[..., Any], mode: str | None) -> Callable[..., Any]:
-    """`forward` through torch.compile in this mode, or as it is."""
-    return forward if mode is None else torch.compile(forward, mode=mode)
+def compile_each(blocks: Iterable[nn.Module], mode: str | None) -> None:
+    """Put each block of a model through torch.compile in this mode; None leaves them as they are.
+
+    Blocks, not the whole: StateNorm cuts a sequence where it is due, at other places in each step, and the whole would
+    be compiled anew for each of them. Blocks of one make share what was compiled for the first.
+    """
+    if mode is not None:
+        for block in blocks:
+            block.compile(mode=mode)
 
 
 @contextmanager
@@ -160,7 +182,23 @@ def multiply_rate(machine: Machine, size: int = 384, seconds: float = 0.15) -> f
     return 2.0 * size**3 * rounds / spent
 
 
-def _device(asked: str) -> str:
+def _device(asked: str, launch: Launch | None) -> str:
+    """The device of this process; among several on a host, each takes the accelerator of its own number."""
+    if launch is None or launch.local_world_size == 1:
+        return _device_alone(asked)
+    if asked in ("auto", "cuda") and torch.cuda.is_available():
+        return _device_alone(f"cuda:{launch.local_rank}")
+    if asked != "auto" and _device_alone(asked) != "cpu":
+        raise BadSettings(
+            f"{launch.local_world_size} processes of this host cannot share {asked!r}",
+            where="runtime.device",
+            expected="auto, cpu, or cuda, of which each process takes one",
+            remedy="--set runtime.device=auto",
+        )
+    return "cpu"
+
+
+def _device_alone(asked: str) -> str:
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -201,8 +239,11 @@ def _compile(mode: str | None) -> str | None:
     return mode
 
 
-def _kernels(asked: str) -> dict[str, str]:
-    """What each operator runs; raises BadSettings for a name that not every operator of the models has."""
+def _kernels(asked: str, device: str) -> dict[str, str]:
+    """What each operator runs on a kind of device.
+
+    Raises BadSettings for a name that not every operator of the models has, MachineCannot for one that cannot run here.
+    """
     known = set.intersection(*(set(choose.implementations(operator)) for operator in choose.operators()))
     if asked not in (choose.AUTO, *known):
         raise BadSettings(
@@ -210,4 +251,7 @@ def _kernels(asked: str) -> dict[str, str]:
             where="runtime.kernels",
             expected=f"one of {choose.AUTO}, {', '.join(sorted(known))}",
         )
-    return {operator: choose.resolve(operator, asked) for operator in choose.operators()}
+    try:
+        return {operator: choose.resolve(operator, asked, device) for operator in choose.operators()}
+    except choose.CannotRun as error:
+        raise MachineCannot(str(error), where="runtime.kernels", remedy="--set runtime.kernels=auto") from None

@@ -45,9 +45,11 @@ class ThinkError(Exception):
     where     file:line, key, run or record; None when the command itself is the place
     expected  what would have been right
     remedy    the next thing to do, a command where there is one
+    rank      where a run has several processes: the one that says this for all; None when only this one knows of it
     """
 
     exit: Exit = Exit.BUG
+    rank: int | None = None
 
     def __init__(self, what: str, *, where: str | None = None, expected: str | None = None, remedy: str | None = None):
         super().__init__(what)

@@ -23,6 +23,7 @@ from think.core.training.checkpoint import Checkpoints
 from think.core.training.ledger import Ledger
 from think.core.training.loop import LoopSettings, Run, trainable
 from think.core.training.optimizer import build_optimizer
+from think.core.training.parallel import Layout
 from think.core.training.stop import Stop
 
 MODEL: dict[str, Any] = {
@@ -129,7 +130,7 @@ def make_run(packed: Packed, tmp_path: Path) -> MakeRun:
             settings=settings,
             machine=machine,
             clock=settings.clock(),
-            model=network,
+            layout=Layout(network),
             optimizer=build_optimizer(settings.optimizer, network.roles(), parameters, settings.learning_rate),
             tracks=Tracks(packed.split("train"), settings.rows, settings.seed, settings.reset_period),
             held_out=packed.split("validation"),

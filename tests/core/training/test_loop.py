@@ -71,7 +71,7 @@ def test_a_resumed_run_ends_byte_for_byte_as_the_uninterrupted_one(
     torch.manual_seed(99)  # a new process knows nothing of the old one's generators
     rest, records = make_run("parts", **changes)
     torch.randn(7)
-    progress = resume(rest, rest.checkpoints.load())
+    progress = resume(rest, rest.checkpoints.latest())
     assert progress.step == stopped_at
     progress, _ = train(rest, progress, silent)
 
@@ -92,7 +92,7 @@ def test_dropout_streams_are_part_of_a_checkpoint(make_run: Make) -> None:
     save(run, progress)
     expected = torch.randn(4)
     torch.manual_seed(6)
-    resume(run, run.checkpoints.load())
+    resume(run, run.checkpoints.latest())
     assert torch.equal(torch.randn(4), expected)
 
 

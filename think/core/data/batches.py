@@ -21,6 +21,8 @@ from think.core.data.store import Split
 from think.core.data.tokenizer import PAD
 from think.core.errors import BadData
 
+EVERY_ROW = slice(None)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -40,8 +42,13 @@ class Batch:
         return Batch(self.tokens[part], self.targets[part], self.weights[part], self.reset[part])
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on a device."""
-        return Batch(self.tokens.to(device), self.targets.to(device), self.weights.to(device), self.reset.to(device))
+        """The same batch on a device; the way to a cuda device is taken while the processor goes on."""
+        if torch.device(device).type != "cuda":
+            return Batch(
+                self.tokens.to(device), self.targets.to(device), self.weights.to(device), self.reset.to(device)
+            )
+        parts = (self.tokens, self.targets, self.weights, self.reset)
+        return Batch(*(part.pin_memory().to(device, non_blocking=True) for part in parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +62,17 @@ class _Window:
 
 
 class Tracks:
-    """The training stream of a split, for a number of rows. Holds no position: `at` is a pure function."""
+    """The training stream of a split, for a number of rows. Holds no position: `at` is a pure function.
 
-    def __init__(self, split: Split, rows: int, seed: int, reset_period: int | None = None):
+    mine: the rows that are read, of all of them; where several processes share a run, each reads its own.
+    """
+
+    def __init__(self, split: Split, rows: int, seed: int, reset_period: int | None = None, mine: slice = EVERY_ROW):
         if rows > split.tokens:
             raise _too_short(split, rows, 1)
         self._split, self._rows, self._seed, self._reset_period = split, rows, seed, reset_period
-        self._bounds = np.arange(rows + 1) * split.tokens // rows
+        bounds = np.arange(rows + 1) * split.tokens // rows
+        self._begins, self._lengths = bounds[:-1][mine, None], np.diff(bounds)[mine, None]
         self._order = lru_cache(maxsize=2)(self._draw_order)  # a window touches at most two epochs
 
     @property
@@ -90,8 +101,8 @@ class Tracks:
         """Part of one epoch; one token more than `length` is read, for the last target."""
         order = self._order(epoch)
         inside = offset + np.arange(length + 1)
-        stream = self._bounds[:-1, None] + inside
-        missing = inside[:-1] >= np.diff(self._bounds)[:, None]
+        stream = self._begins + inside
+        missing = inside[:-1] >= self._lengths
         positions, begins = order.locate(stream)
         tokens = self._split.gather(positions)
         scored = self._split.gather_mask(positions)
@@ -133,20 +144,21 @@ class _Order:
         return self.split_starts[document] + inside, inside == 0
 
 
-def passes(split: Split, rows: int, length: int) -> Iterator[Batch]:
+def passes(split: Split, rows: int, length: int, mine: slice = EVERY_ROW) -> Iterator[Batch]:
     """One pass over all tokens of a split, in order, every target scored once; the last batch is padded.
 
     The split is divided into `rows` contiguous tracks; as in training, row b goes on from batch to batch.
+    mine: the tracks that are read, of all of them; however few, there are as many batches.
     """
     bounds = np.arange(rows + 1) * split.tokens // rows
-    sizes = np.diff(bounds)
-    for offset in range(0, int(sizes.max()), length):
+    longest, starts, sizes = int(np.diff(bounds).max()), bounds[:-1][mine, None], np.diff(bounds)[mine, None]
+    for offset in range(0, longest, length):
         inside = offset + np.arange(length + 1)
-        missing = inside[:-1] >= sizes[:, None]
-        positions = np.minimum(bounds[:-1, None] + inside, split.tokens - 1)
+        missing = inside[:-1] >= sizes
+        positions = np.minimum(starts + inside, split.tokens - 1)
         document = split.starts.searchsorted(positions, side="right") - 1
         begins = split.starts[document] == positions
-        final = bounds[:-1, None] + inside[1:] >= split.tokens
+        final = starts + inside[1:] >= split.tokens
         tokens, scored = split.gather(positions), split.gather_mask(positions)
         yield _as_tensors(
             _Window(

@@ -40,6 +40,7 @@ VARIANTS: dict[str, dict[str, Tree]] = {
     "stage1.optimizer": {"adamw": {}, "muon": {}},
     "stage1.schedule": {"wsd": {"warmup": 2, "fall": 0.5, "floor": 0.1}, "cosine": {"warmup": 2}},
     "gates.g2.band": {"share": {}, "nats": {"low": 2.0, "high": 5.0}},
+    "runtime.parallel": {"ddp": {}, "fsdp": {}},
 }
 "What each kind of each choice needs to be told; the first is the one of the tiny run."
 
@@ -61,6 +62,7 @@ CROSSINGS: dict[str, Tree] = {
     "stage1.telemetry.saturation": {"stage1.anomalies.saturated_share": 0.0, "stage1.telemetry.saturation": 1e-6},
     "gates.g2.band.low": {"gates.g2.band": {"kind": "nats", "low": 2.0, "high": 5.0}},
     "gates.g2.band.high": {"gates.g2.band": {"kind": "nats", "low": 2.0, "high": 5.0}},
+    "runtime.parallel": {"runtime.parallel": {"kind": "ddp"}},
     "model.anchors.where.layers": {"model.layers": 3},
     "model.anchors.where.period": {"model.layers": 3},
 }
@@ -83,10 +85,11 @@ OTHERS: dict[str, list[Any]] = {
     "runtime.threads": [2],
     "runtime.kernels": ["reference", "chunked"],
     "runtime.compile": ["default"],
+    "runtime.parallel.backend": ["nccl"],
 }
 "Values to try, in this order, where halving, doubling and negating do not do."
 
-REFUSED = ("model.mixer.sliding", "model.anchors.attention.sliding", "runtime.device")
+REFUSED = ("model.mixer.sliding", "model.anchors.attention.sliding", "runtime.device", "runtime.parallel.backend")
 "Settings whose other value this model or machine cannot honour: that it then says so is their effect."
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from think.core.device import resolve
 from think.core.effects import fixtures
 from think.core.gates.checks import FAMILY as GATES
 from think.core.models import build
+from think.core.processes import Launch, joined
 from think.core.runs import RunFolder
 from think.core.settings import RunSettings
 from think.core.telemetry.tail import read
@@ -35,6 +36,9 @@ STAGES = "think.core.training.stages"
 
 Print = dict[str, Any]
 "A fingerprint: every part of it must move when the setting does."
+
+LONE = Launch(rank=0, world_size=1, local_rank=0, local_world_size=1, address="", port=0)
+"One process of one: a run in it is divided as several would divide it, and needs no other."
 
 TOKENS = 264
 "Ids that every tokenizer has: control tokens and bytes."
@@ -97,7 +101,7 @@ class Laboratory:
             case "judge":
                 return {"verdict": _verdict(key, settings)}
             case "runtime":
-                machine = resolve(settings.runtime).as_json()
+                machine = resolve(settings.runtime, LONE).as_json()
                 return {
                     "machine": {name: value for name, value in machine.items() if name != "asked"},
                     **self._taken(key, settings, fresh),
@@ -156,12 +160,13 @@ class Laboratory:
             tokenizer=settings.tokenizer,
             data=settings.data,
             pack_command="think data pack",
-            machine=resolve(settings.runtime),
+            machine=resolve(settings.runtime, LONE),
             preset="effects",
             digests={},
         )
         try:
-            with seeding.untouched():
+            with seeding.untouched(), joined(LONE if settings.runtime.parallel is not None else None) as group:
+                request = replace(request, group=group)
                 plugins.load(STAGES, "stage1").run(request, folder, lambda _: seen.add(torch.get_num_threads()))
         finally:
             torch.set_num_threads(threads)

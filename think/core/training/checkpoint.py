@@ -2,7 +2,7 @@
 
     checkpoints/
         step-00000100/            complete and verified: a folder gets this name last of all
-            model.safetensors …   one file a group of tensors
+            model.safetensors …   one file a group of tensors, or a folder of shards: model/shard-….safetensors
             facts.json            step, random streams, cursor, digests: whatever the caller needs besides tensors
             manifest.json         size and sha256 of every file, and its own sha256
         latest                    names the folder to resume from, with the sha256 of its manifest
@@ -66,22 +66,43 @@ class Checkpoints:
         Raises InputOutput when the disk is full, read-only or failing; earlier checkpoints are then as before.
         """
         prepared = sealed.prepare(step, tensors, facts)
+        return self.finish(self.begin(step), prepared)
+
+    def begin(self, step: int) -> Path:
+        """The folder for a save under way, empty: several processes may put their shards there before `finish`.
+
+        Raises InputOutput.
+        """
         saving = self.folder / f"{_SAVING}{_name(step)}"
-        try:
+        with self._saving():
             if not self.folder.is_dir():
                 self.folder.mkdir(parents=True)
                 sync(self.folder.parent)
             self.clean()
             saving.mkdir()
+        return saving
+
+    def finish(self, saving: Path, prepared: sealed.Prepared) -> Path:
+        """Complete the save that `begin` began, and return its folder as `save` does. Raises InputOutput."""
+        with self._saving():
             manifest = sealed.write(saving, prepared)
-            path = self._publish(saving, self.folder / _name(step))
+            path = self._publish(saving, self.folder / _name(prepared.step))
             self._point_at(path, manifest)
-        except (OSError, SafetensorError) as error:
-            with contextlib.suppress(OSError):
-                self.clean()
-            raise _cannot_save(self.folder, error) from error
         self._prune(path)
         return path
+
+    def give_up(self) -> None:
+        """Remove what a save under way has written; earlier checkpoints are as before."""
+        with contextlib.suppress(OSError):
+            self.clean()
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            self.give_up()
+            raise cannot_save(self.folder, error) from error
 
     def find(self) -> Found | None:
         """The checkpoint to resume from: the one `latest` names, or the newest good one when that is damaged.
@@ -221,7 +242,8 @@ class Checkpoints:
                 self.remove(path)
 
 
-def _cannot_save(folder: Path, error: Exception) -> InputOutput:
+def cannot_save(folder: Path, error: Exception) -> InputOutput:
+    """The error for a disk that did not take a checkpoint."""
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return InputOutput(
         f"cannot save a checkpoint: {reason}",

@@ -1,15 +1,19 @@
 """Held-out loss: one deterministic pass over the split, the state handed from batch to batch as in training."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from pydantic import PositiveInt
+from torch import Tensor
 
-from think.core.data.batches import passes
+from think.core.data.batches import Batch, passes
 from think.core.data.store import Split
+from think.core.models.state import State
 from think.core.models.thinking import Thinking
+from think.core.processes import ALONE, Group
 from think.core.statistics import block_bootstrap_mean
 from think.presets.base import Settings, knob
 
@@ -51,26 +55,54 @@ class Score:
         return found.low, found.high
 
 
+Judge = Callable[[Batch, State | None], tuple[Tensor, State]]
+"batch, state -> losses of its tokens [B * T], state"
+
+
+def judge_of(model: Thinking) -> Judge:
+    """The model's losses, in nats, as it is called in one process."""
+
+    def judge(batch: Batch, state: State | None) -> tuple[Tensor, State]:
+        hidden, after = model.hidden(batch.tokens, state, batch.reset)
+        return model.cross_entropy(hidden, batch.targets, batch.weights)[1], after
+
+    return judge
+
+
 @torch.no_grad()
-def evaluate(model: Thinking, split: Split, rows: int, length: int, tokens: int | None = None) -> Score:
+def evaluate(
+    model: Thinking,
+    split: Split,
+    rows: int,
+    length: int,
+    tokens: int | None = None,
+    *,
+    group: Group = ALONE,
+    judge: Judge | None = None,
+    start: State | None = None,
+) -> Score:
     """Mean loss of `model` on `split`, read in `rows` tracks by chunks of `length`; float32, nothing dropped out.
 
     tokens: stop once so many tokens are read; None reads all. Consumes no random numbers, leaves the mode as it was.
+    group: processes among which the tracks are divided; all get the loss over all of them. judge, start: how the
+    model is called and what its streams start from, where it is not called as usual.
     """
     device = next(model.parameters()).device
+    judge = judge or judge_of(model)
     was_training = model.training
     model.eval()
-    state, read = None, 0
-    blocks: list[tuple[float, float]] = []
-    for batch in passes(split, rows, length):
-        here = batch.to(device)
-        hidden, state = model.hidden(here.tokens, state, here.reset)
-        _, losses, _ = model.cross_entropy(hidden, here.targets, here.weights)
-        weights = here.weights.flatten()
-        blocks.append((float((losses.double() * weights).sum()), float(weights.sum())))
-        read += batch.tokens.numel()
+    mine = group.rows(rows)
+    spare = mine.stop == mine.start  # more processes than tracks: this one goes along, and counts for nothing
+    state, read = start, 0
+    sums: list[Tensor] = []
+    for batch in passes(split, rows, length, slice(0, 1) if spare else mine):
+        losses, state = judge(batch.to(device), state)
+        weights = batch.weights.to(device).flatten() * (0.0 if spare else 1.0)
+        sums.append(torch.stack([(losses.double() * weights).sum(), weights.double().sum()]).to("cpu"))
+        read += rows * length
         if tokens is not None and read >= tokens:
             break
     model.train(was_training)
+    blocks = tuple((nats, weight) for nats, weight in group.sum(torch.stack(sums)).tolist())
     scored = sum(weight for _, weight in blocks)
-    return Score(sum(nats for nats, _ in blocks) / max(scored, 1.0), round(scored), tuple(blocks))
+    return Score(sum(nats for nats, _ in blocks) / max(scored, 1.0), round(scored), blocks)

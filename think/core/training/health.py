@@ -38,6 +38,7 @@ from think.core.models.mixers.mamba2 import Mamba2
 from think.core.models.mixers.rwkv6 import Rwkv6
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
+from think.core.processes import ALONE, Group
 from think.presets.base import Settings, knob
 
 _ROWS = 256
@@ -124,7 +125,7 @@ def predictions(
 
 
 class Gates:
-    """Listens to the gates of a model inside the `with`; `shares` has the saturated share by (layer, branch).
+    """Listens to the gates of a model inside the `with`; `shares` gives the saturated share by (layer, branch).
 
     listens: whether to listen at all. Under torch.compile nobody should: a hook would make it compile another graph.
     """
@@ -152,9 +153,10 @@ class Gates:
         for handle in self._handles:
             handle.remove()
 
-    @property
-    def shares(self) -> dict[tuple[int, str], float]:
-        return {place: beyond / total for place, (beyond, total) in self._counts.items()}
+    def shares(self, group: Group = ALONE) -> dict[tuple[int, str], float]:
+        """Saturated share by (layer, branch), over the rows of all processes."""
+        counts = group.sum(torch.tensor(list(self._counts.values()), dtype=torch.int64)).tolist()
+        return {place: beyond / total for place, (beyond, total) in zip(self._counts, counts, strict=True)}
 
     def _listen(self, module: nn.Module, layer: int, branch: str, gate_of: Callable[[Any, Any], Tensor]) -> None:
         @torch.no_grad()

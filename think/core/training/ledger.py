@@ -19,6 +19,13 @@ class Records(Protocol):
     def write(self, kind: str, step: int | None = None, **fields: Any) -> None: ...
 
 
+class Nobody:
+    """Takes records and keeps none: what a process of a run writes to that is not the first."""
+
+    def write(self, kind: str, step: int | None = None, **fields: Any) -> None:
+        return
+
+
 @dataclass(frozen=True)
 class StepFacts:
     """One finished step. `tokens`: scored since the start of the run; `norms`: by component, when looked at."""

@@ -18,21 +18,23 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from think.core import seeding
 from think.core.data.batches import Tracks
 from think.core.data.store import Split
-from think.core.device import Machine, compiled
+from think.core.device import Machine
 from think.core.errors import Diverged
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
+from think.core.processes import Group
+from think.core.training import sealed
 from think.core.training.anomalies import AnomalySettings
-from think.core.training.checkpoint import Checkpoints, Loaded
-from think.core.training.evaluate import EvaluationSettings, Score, evaluate
+from think.core.training.checkpoint import Checkpoints
+from think.core.training.evaluate import EvaluationSettings, Score
 from think.core.training.gradients import clip_gradients, component_norms, start_state_norm
-from think.core.training.health import Gates, TelemetrySettings, state_health
+from think.core.training.health import Gates, Health, TelemetrySettings, state_health
 from think.core.training.ledger import Ledger, StepFacts
 from think.core.training.optimizer import AdamWSettings, Optimizer, OptimizerSettings
+from think.core.training.parallel import RANDOM, Layout, restore_random
 from think.core.training.schedule import Clock, CurriculumStage, ScheduleSettings, WsdSettings, clock
-from think.core.training.step import Outcome, Precision, accumulate_gradients, forward_of
+from think.core.training.step import Outcome, Precision, accumulate_gradients
 from think.core.training.stop import Stop, stopped
-from think.core.training.weights import load_weights, weights
 from think.presets.base import Settings, knob
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -142,9 +144,11 @@ class Run:
     settings: LoopSettings
     machine: Machine
     clock: Clock
-    model: Thinking
+    layout: Layout
+    "the model, and how the processes of the run hold it"
     optimizer: Optimizer
     tracks: Tracks
+    "this process's rows of the training text"
     held_out: Split
     checkpoints: Checkpoints
     ledger: Ledger
@@ -153,6 +157,14 @@ class Run:
     "digests and other facts that a checkpoint carries besides progress"
     where: str
     "the run, as a user would name it"
+
+    @property
+    def model(self) -> Thinking:
+        return self.layout.model
+
+    @property
+    def group(self) -> Group:
+        return self.layout.group
 
 
 @dataclass(frozen=True)
@@ -172,12 +184,12 @@ Watcher = Callable[[Seen], None]
 def train(run: Run, progress: Progress, watcher: Watcher) -> tuple[Progress, Score | None]:
     """Take the remaining steps; gives where it ended, and the loss on the whole held-out split (None: nothing to do).
 
+    Every process of the run is in here, at the same step; what is written and said comes from the first one.
     Raises Diverged at a loss or gradient that is not finite, Interrupted or Terminated after a checkpoint.
     """
-    settings, model = run.settings, run.model
+    settings, model, layout, group = run.settings, run.model, run.layout, run.group
     parameters = trainable(model)
     components = model.components()
-    forward = compiled(forward_of(model), run.machine.compile)
     clock = run.clock.moved_to(progress.step, progress.position)
     score: Score | None = None
     model.train()
@@ -188,17 +200,20 @@ def train(run: Run, progress: Progress, watcher: Watcher) -> tuple[Progress, Sco
         look = run.ledger.wants_health(step)
         with Gates(model, settings.telemetry.saturation, listens=look and run.machine.compile is None) as gates:
             outcome = accumulate_gradients(
-                forward,
+                layout.forward,
                 batch,
                 progress.state,
                 micro_batches=settings.micro_batches,
                 entropy_bonus=settings.entropy_bonus,
                 precision=settings.precision,
-                look=model.logits if look else None,
+                look=layout.logits if look else None,
+                group=group,
+                adding=layout.adding,
             )
-        norms = component_norms(parameters, components) if run.ledger.wants_gradients(step) else None
-        start_norm = start_state_norm(parameters)
-        gradient_norm = clip_gradients(parameters.values(), settings.max_gradient_norm)
+        layout.settle_gradients(parameters)
+        norms = component_norms(parameters, components, group) if run.ledger.wants_gradients(step) else None
+        start_norm = start_state_norm(parameters, group)
+        gradient_norm = clip_gradients(parameters.values(), settings.max_gradient_norm, group)
         require_finite(run, step, outcome, gradient_norm)
         run.optimizer.step(clock.factor(step))
         run.optimizer.zero_grad()
@@ -215,47 +230,47 @@ def train(run: Run, progress: Progress, watcher: Watcher) -> tuple[Progress, Sco
             start_state_norm=start_norm,
             start_state_share=progress.moved / step,
             norms=norms,
-            health=list(state_health(before.state, progress.state)) if look else (),
-            saturated=gates.shares,
+            health=health_of(layout, before.state, progress.state) if look else (),
+            saturated=gates.shares(group) if look else {},
         )
-        run.ledger.step(facts)
+        if group.first:
+            run.ledger.step(facts)
         last = step == clock.steps
         if last or _due(step, settings.evaluation.every):
             score = hold_out(run, step, whole=last)
-        leaving = run.stop.asked  # read once: a signal that comes during the save is obeyed after the next step
+        # Read once: a signal that comes during the save is obeyed after the next step. The anomaly rules speak in the
+        # first process alone, and all must know what detail they want.
+        asked, run.ledger.watch.detail_until = group.greatest([run.stop.asked or 0, run.ledger.watch.detail_until])
+        leaving = asked or None
         if last or _due(step, settings.checkpoint.every) or leaving is not None:
             save(run, progress)
         watcher(Seen(step, clock.steps, outcome.loss, score.loss if score else None, facts.read / facts.seconds))
         if leaving is not None and not last:
-            raise stopped(leaving, step, run.where)
+            raise group.common(stopped(leaving, step, run.where))
     return progress, score
 
 
 def begin(run: Run) -> Progress:
     """The start of a run: no step done, every stream at its trained start state."""
-    return Progress(0, 0, run.model.initial_state(run.settings.rows).detach())
+    return Progress(0, 0, run.layout.start(run.settings.rows))
 
 
-def resume(run: Run, held: Loaded) -> Progress:
-    """Put model, optimizer, generators and anomaly rules where a checkpoint left them, and say where that is."""
-    tensors, facts = held
-    load_weights(run.model, tensors["model"], run.where)
-    run.optimizer.load(tensors["optimizer"])
+def resume(run: Run, path: Path) -> Progress:
+    """Put model, optimizer, generators and anomaly rules where a verified checkpoint left them; says where that is.
+
+    Any number of processes may go on with what any other number saved.
+    """
+    facts = sealed.facts(path)
+    state = run.layout.load(path, run.optimizer, facts["state_position"], run.machine.torch_device)
     run.ledger.watch.load(facts["watch"])
-    seeding.restore(tensors["random"])
-    state = State.from_tensors(tensors["state"], facts["state_position"]).to(run.machine.torch_device)
+    fresh = (run.settings.seed, "dropout", run.group.rank, facts["step"])
+    restore_random(sealed.read(path, (RANDOM,))[RANDOM], run.group, fresh)
     return Progress(facts["step"], facts["position"], state, facts["tokens"], facts["moved"])
 
 
 def save(run: Run, progress: Progress) -> Path:
     """Write one checkpoint and the record of it."""
     began = time.perf_counter()
-    tensors = {
-        "model": weights(run.model),
-        "optimizer": run.optimizer.state(),
-        "state": progress.state.tensors(),
-        "random": seeding.snapshot(),
-    }
     facts = {
         "step": progress.step,
         "position": progress.position,
@@ -263,10 +278,12 @@ def save(run: Run, progress: Progress) -> Path:
         "tokens": progress.tokens,
         "moved": progress.moved,
         "watch": run.ledger.watch.as_json(),
+        "processes": run.group.size,
         **run.identity,
     }
-    path = run.checkpoints.save(progress.step, tensors, facts)
-    run.ledger.checkpoint(progress.step, path, time.perf_counter() - began)
+    path = run.layout.save(run.checkpoints, progress.step, run.optimizer, progress.state, facts)
+    if run.group.first:
+        run.ledger.checkpoint(progress.step, path, time.perf_counter() - began)
     return path
 
 
@@ -275,11 +292,16 @@ def hold_out(run: Run, step: int, *, whole: bool) -> Score:
     began = time.perf_counter()
     asked = run.settings.evaluation
     with seeding.untouched():
-        score = evaluate(
-            run.model, run.held_out, asked.rows, run.settings.longest, tokens=None if whole else asked.tokens
-        )
-    run.ledger.evaluation(step, score, time.perf_counter() - began, whole=whole or asked.tokens is None)
+        score = run.layout.score(run.held_out, asked.rows, run.settings.longest, None if whole else asked.tokens)
+    if run.group.first:
+        run.ledger.evaluation(step, score, time.perf_counter() - began, whole=whole or asked.tokens is None)
     return score
+
+
+def health_of(layout: Layout, before: State, after: State) -> list[Health]:
+    """Health of the states of all rows, at the first process; nothing at the others."""
+    entered, left = layout.gather(before), layout.gather(after)
+    return list(state_health(entered, left)) if layout.group.first else []
 
 
 def require_finite(run: Run, step: int, outcome: Outcome, gradient_norm: float) -> None:
@@ -288,15 +310,18 @@ def require_finite(run: Run, step: int, outcome: Outcome, gradient_norm: float) 
         if math.isfinite(value):
             continue
         good = run.checkpoints.latest()
-        raise Diverged(
-            f"the {name} of step {step} is {value}",
-            where=run.where,
-            expected="a finite number",
-            remedy=(
-                f"the last good checkpoint is {good}; a lower stage1.learning_rate or stage1.max_gradient_norm may help"
-                if good
-                else "no checkpoint was written yet; a lower stage1.learning_rate or a longer warm-up may help"
-            ),
+        raise run.group.common(
+            Diverged(
+                f"the {name} of step {step} is {value}",
+                where=run.where,
+                expected="a finite number",
+                remedy=(
+                    f"the last good checkpoint is {good}; "
+                    "a lower stage1.learning_rate or stage1.max_gradient_norm may help"
+                    if good
+                    else "no checkpoint was written yet; a lower stage1.learning_rate or a longer warm-up may help"
+                ),
+            )
         )
 
 

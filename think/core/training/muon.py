@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def orthogonalise(
@@ -54,11 +55,23 @@ class Muon(torch.optim.Muon):
             update = gradient.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
             of_shape[parameter.shape].append((parameter, update))
         for shape, members in of_shape.items():
-            together = torch.stack([update for _, update in members]).float()
+            together = torch.stack([_whole(update) for _, update in members]).float()
             moves = orthogonalise(together, group["ns_coefficients"], group["ns_steps"], group["eps"])
             rate = group["lr"] * size_factor(group["adjust_lr_fn"], shape)
             for (parameter, _), move in zip(members, moves, strict=True):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(move, alpha=-rate)
+                parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(_cut_as(parameter, move), alpha=-rate)
+
+
+def _whole(update: Tensor) -> Tensor:
+    """A matrix whose rows lie in several processes, put together: its singular vectors are those of all of it."""
+    return update.full_tensor() if isinstance(update, DTensor) else update
+
+
+def _cut_as(parameter: Tensor, move: Tensor) -> Tensor:
+    """This process's share of a move that all of them have computed."""
+    if not isinstance(parameter, DTensor):
+        return move
+    return distribute_tensor(move, parameter.device_mesh, parameter.placements, src_data_rank=None)
 
 
 def size_factor(rule: str | None, shape: torch.Size) -> float:

@@ -1,5 +1,8 @@
 """One checkpoint folder: tensors in safetensors files, facts in JSON, and a manifest that seals both.
 
+A group of tensors is one file, `model.safetensors`, or a folder of shards, `model/shard-….safetensors`, written by the
+processes of a run each for itself (see shards.py). Both read the same.
+
 Any changed byte in any of its files is noticed by `verify`. Where these folders stand and which one counts is told in
 checkpoint.py.
 """
@@ -8,7 +11,7 @@ import errno
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +23,9 @@ from torch import Tensor
 
 from think.core.durable import sha256_of, sync, write_synced
 from think.core.errors import BadData
+from think.core.training import shards
 
-FORMAT = 1
+FORMAT, FORMAT_WITH_SHARDS = 1, 2
 MANIFEST, FACTS, TENSORS = "manifest.json", "facts.json", ".safetensors"
 
 _GROUP = re.compile(r"[a-z][a-z0-9_]*")
@@ -52,7 +56,7 @@ def prepare(step: int, tensors: Groups, facts: Mapping[str, Any]) -> Prepared:
 
 
 def write(folder: Path, prepared: Prepared) -> bytes:
-    """Fill an empty folder, force it to the disk, read it back and compare; returns the manifest.
+    """Fill a folder that holds shards or nothing, force it to the disk, read it back and compare; returns the manifest.
 
     Raises OSError or SafetensorError when the disk does not take it or gives something else back.
     """
@@ -70,11 +74,11 @@ def write(folder: Path, prepared: Prepared) -> bytes:
 def verify(path: Path) -> dict[str, Any]:
     """Check every file of a checkpoint against its manifest; returns the manifest. Raises BadData naming the file."""
     manifest = read_canonical(path / MANIFEST)
-    if manifest.get("format") != FORMAT:
+    if manifest.get("format") not in (FORMAT, FORMAT_WITH_SHARDS):
         raise BadData(
             f"has format {manifest.get('format')!r}",
             where=str(path / MANIFEST),
-            expected=f"format {FORMAT}",
+            expected=f"format {FORMAT} or {FORMAT_WITH_SHARDS}",
             remedy="use the version of think that wrote it",
         )
     if manifest.get("sha256") != _seal(manifest):
@@ -98,13 +102,55 @@ def verify(path: Path) -> dict[str, Any]:
 
 def load(path: Path, device: torch.device | str = "cpu") -> Loaded:
     """Verify and read the checkpoint in a folder. Raises BadData when a file is damaged or missing."""
-    manifest = verify(path)
-    groups = [name.removesuffix(TENSORS) for name in manifest["files"] if name.endswith(TENSORS)]
+    held = verify(path)
+    return Loaded(read(path, groups(held), device), facts(path))
+
+
+def read(path: Path, wanted: Iterable[str], device: torch.device | str = "cpu") -> dict[str, dict[str, Tensor]]:
+    """Some groups of a verified checkpoint, each tensor whole. Raises BadData when a file cannot be read."""
+    held = manifest(path)
     try:
-        tensors = {group: load_file(path / f"{group}{TENSORS}", device=str(device)) for group in groups}
+        return {group: _read(path, group, held, device) for group in wanted}
     except (OSError, SafetensorError) as error:
         raise _damaged(path, f"cannot be read: {error}") from error
-    return Loaded(tensors, read_canonical(path / FACTS)["facts"])
+
+
+def manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a verified checkpoint. Raises BadData."""
+    return read_canonical(path / MANIFEST)
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """The facts of a verified checkpoint. Raises BadData."""
+    return read_canonical(path / FACTS)["facts"]  # type: ignore[no-any-return]
+
+
+def groups(manifest: Mapping[str, Any]) -> list[str]:
+    """Names of all groups of tensors."""
+    names = (name.partition("/")[0].removesuffix(TENSORS) for name in manifest["files"] if name.endswith(TENSORS))
+    return list(dict.fromkeys(names))
+
+
+def place(path: Path, group: str, manifest: Mapping[str, Any]) -> Path:
+    """Where the files of a group stand: the checkpoint itself, or a folder of shards in it."""
+    return path if f"{group}{TENSORS}" in manifest["files"] else path / group
+
+
+def sizes(path: Path, group: str, manifest: Mapping[str, Any]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    """Shape and type of every tensor of a group, without reading it. Raises OSError or SafetensorError."""
+    folder = place(path, group, manifest)
+    if folder != path:
+        return shards.sizes(folder)
+    with safe_open(path / f"{group}{TENSORS}", framework="pt") as file:
+        own = set(file.keys())
+    return {name: described for name, described in shards.sizes(path).items() if name in own}
+
+
+def _read(path: Path, group: str, manifest: Mapping[str, Any], device: torch.device | str) -> dict[str, Tensor]:
+    folder = place(path, group, manifest)
+    if folder == path:
+        return load_file(path / f"{group}{TENSORS}", device=str(device))
+    return {name: tensor.to(device) for name, tensor in shards.read_whole(folder).items()}
 
 
 def _checked(group: str) -> str:
@@ -131,10 +177,12 @@ def _independent(members: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _manifest(step: int, folder: Path) -> bytes:
     files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(folder.iterdir(), key=lambda path: path.name)
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
-    manifest = {"format": FORMAT, "step": step, "files": files}
+    sharded = any("/" in name for name in files)
+    manifest = {"format": FORMAT_WITH_SHARDS if sharded else FORMAT, "step": step, "files": files}
     return canonical(manifest | {"sha256": _seal(manifest)})
 
 
@@ -151,17 +199,10 @@ def _compare(folder: Path, prepared: Prepared, manifest: bytes) -> None:
     for name, members in prepared.tensors.items():
         with safe_open(folder / name, framework="pt") as file:
             same = set(file.keys()) == set(members) and all(
-                _same_bits(file.get_tensor(key), tensor) for key, tensor in members.items()
+                shards.same_bits(file.get_tensor(key), tensor) for key, tensor in members.items()
             )
         if not same:
             raise OSError(errno.EIO, f"{name} does not read back as written")
-
-
-def _same_bits(one: Tensor, other: Tensor) -> bool:
-    """Equal as bytes: NaN equals NaN, and 0 does not equal -0."""
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
-    return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
 
 
 def canonical(data: Mapping[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ import torch
 
 from think.core import seeding
 from think.core.data.batches import Batch
-from think.core.device import Machine, compiled, prepare
+from think.core.device import Machine, compile_each, prepare
 from think.core.models import build
 from think.core.models.thinking import Settings as ModelSettings
 from think.core.training.gradients import clip_gradients
@@ -78,10 +78,11 @@ def measure(
     with torch.device(machine.torch_device):
         model = build(model_settings)
     model.use_kernels(machine.kernels)
+    compile_each(model.blocks, machine.compile)
     model.train()
     parameters = trainable(model)
     optimizer = build_optimizer(settings.optimizer, model.roles(), parameters, settings.learning_rate)
-    forward = compiled(forward_of(model), machine.compile)
+    forward = forward_of(model)
     state = model.initial_state(settings.rows).detach()
     milliseconds, most = [], 0.0
     for step in range(WARM_UP + steps):

@@ -15,6 +15,7 @@ from torch import Tensor
 from think.core.data.batches import Batch
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
+from think.core.processes import ALONE, Group
 from think.core.training.health import Predictions, predictions
 from think.core.training.losses import Loss, language_loss
 
@@ -64,28 +65,35 @@ def accumulate_gradients(
     entropy_bonus: float,
     precision: Precision,
     look: Callable[[Tensor], Tensor] | None,
+    group: Group = ALONE,
+    adding: Callable[[bool], AbstractContextManager[object]] = lambda last: nullcontext(),
 ) -> Outcome:
     """Add the gradients of a whole batch to the parameters, one micro-batch after the other.
 
     micro_batches: must divide the rows.   look: hidden -> logits, to describe the predictions of the first micro-batch.
+    group: processes of which each has its own rows of the batch; the figures are those of all rows.
+    adding: stands around each micro-batch, told whether it is the last, after which gradients are exchanged.
     """
     rows = batch.tokens.shape[0] // micro_batches
-    total_weight = float(batch.weights.sum())
+    total_weight = float(group.sum(batch.weights.sum().to("cpu")))
     losses, states, seen = [], [], None
     for start in range(0, batch.tokens.shape[0], rows):
         rows_here = slice(start, start + rows)
         part = batch.rows(rows_here)
-        with _autocast(batch.tokens.device, precision):
-            loss, hidden, after = forward(part, state.rows(rows_here), max(total_weight, 1.0), entropy_bonus)
-        loss.objective.backward()
+        with adding(start + rows == batch.tokens.shape[0]):
+            with _autocast(batch.tokens.device, precision):
+                loss, hidden, after = forward(part, state.rows(rows_here), max(total_weight, 1.0), entropy_bonus)
+            loss.objective.backward()
         if look is not None and seen is None:
             seen = predictions(look, hidden.detach().flatten(0, 1), part.targets.flatten(), part.weights.flatten())
         losses.append(loss)
         states.append(after.detach())
+    figures = [torch.stack([loss.cross_entropy, loss.objective.detach(), loss.entropy]) for loss in losses]
+    cross_entropy, objective, entropy = group.add_up(torch.stack(figures).sum(0)).tolist()
     return Outcome(
-        loss=float(sum(loss.cross_entropy for loss in losses)) / total_weight if total_weight > 0 else None,
-        objective=float(sum(loss.objective.detach() for loss in losses)),
-        entropy=float(sum(loss.entropy for loss in losses)) / total_weight if entropy_bonus and total_weight else None,
+        loss=cross_entropy / total_weight if total_weight > 0 else None,
+        objective=objective,
+        entropy=entropy / total_weight if entropy_bonus and total_weight else None,
         tokens=round(total_weight),
         state=states[0] if len(states) == 1 else State.join(states),
         predictions=seen,

@@ -18,12 +18,18 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
 def load_weights(model: nn.Module, held: Mapping[str, Tensor], where: str) -> None:
     """Copy stored numbers into the model. Raises BadData, naming the first tensor that does not fit."""
     own = weights(model)
+    require_same(own, {name: tensor.shape for name, tensor in held.items()}, where)
+    for name, tensor in own.items():
+        tensor.copy_(held[name])
+
+
+def require_same(own: Mapping[str, Tensor], held: Mapping[str, torch.Size], where: str) -> None:
+    """Raises BadData, naming the first tensor that differs in name or shape."""
     for name in sorted(own.keys() ^ held.keys()):
         raise _misfit(f"{name!r} is {'missing in the checkpoint' if name in own else 'unknown to the model'}", where)
     for name, tensor in own.items():
-        if tensor.shape != held[name].shape:
-            raise _misfit(f"{name!r} has shape {list(held[name].shape)}, the model's has {list(tensor.shape)}", where)
-        tensor.copy_(held[name])
+        if tensor.shape != held[name]:
+            raise _misfit(f"{name!r} has shape {list(held[name])}, the model's has {list(tensor.shape)}", where)
 
 
 def _misfit(what: str, where: str) -> BadData:

@@ -13,6 +13,7 @@ from think.core.data.store import Packed
 from think.core.data.tokenizer import TokenizerSettings
 from think.core.device import Machine
 from think.core.models.thinking import Settings as ModelSettings
+from think.core.processes import ALONE, Group
 from think.core.runs import RunFolder
 from think.core.training.evaluate import Score
 from think.core.training.loop import LoopSettings, Progress, Watcher
@@ -39,6 +40,8 @@ class Request:
     digests: dict[str, str]
     files: dict[str, str] = field(default_factory=dict)
     resume: bool = False
+    group: Group = ALONE
+    "the processes of the run"
 
 
 @dataclass(frozen=True)

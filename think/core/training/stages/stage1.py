@@ -1,5 +1,7 @@
 """Stage 1 trains the backbone: a language model on packed text, the state handed from step to step."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -11,12 +13,15 @@ from think.core.device import compiling, prepare
 from think.core.durable import replace_file
 from think.core.errors import BadSettings, Missing
 from think.core.models import build
+from think.core.processes import ALONE, Group, require_division, watched, with_data
 from think.core.runs import RunFolder
 from think.core.telemetry.writer import Writer
-from think.core.training.checkpoint import Checkpoints, Loaded
-from think.core.training.ledger import Ledger
+from think.core.training.checkpoint import Checkpoints, Found
+from think.core.training.ledger import Ledger, Nobody, Records
 from think.core.training.loop import LoopSettings, Run, Watcher, begin, resume, train, trainable
 from think.core.training.optimizer import build_optimizer
+from think.core.training.parallel import lay_out
+from think.core.training.sealed import facts
 from think.core.training.stages import Finished, Request, Stage
 from think.core.training.stop import Stop
 
@@ -51,7 +56,8 @@ def check(request: Request, *, every_byte: bool = False) -> Packed:
             expected=f"model.vocabulary of at least {size}",
             remedy=f"--set model.vocabulary={size}, or pack the data with a smaller tokenizer: {request.pack_command}",
         )
-    _tracks(packed, request.settings).at(0, request.settings.longest)
+    require_division(request.settings.rows, request.settings.micro_batches, request.machine.processes)
+    _tracks(packed, request.settings, ALONE).at(0, request.settings.longest)
     held_out, tracks = packed.split("validation").tokens, request.settings.evaluation.rows
     if tracks > held_out:
         raise BadSettings(
@@ -68,32 +74,49 @@ def check(request: Request, *, every_byte: bool = False) -> Packed:
 def run(request: Request, folder: RunFolder, watcher: Watcher) -> Finished:
     """Train in a run folder, from the start or from its last good checkpoint.
 
+    Every process of the run is in here; the first one alone holds the lock and writes.
     Raises Locked when another process writes there, Diverged, Interrupted and Terminated as the loop does.
     """
-    packed = check(request)
-    with folder.lock(), Stop() as stop:
+    group = with_data(request.group, request.machine.parallel)
+    packed = group.together(lambda: check(request))
+    with ExitStack() as until_done:
+        group.from_first(lambda: until_done.enter_context(_owned(folder)))
+        stop = until_done.enter_context(Stop())
         checkpoints = Checkpoints(folder.checkpoints, keep=request.settings.checkpoint.keep)
-        found = checkpoints.find() if request.resume else None
-        held = None if found is None else checkpoints.load(found.path)
-        if held is not None:
-            _refuse_other_data(held.facts["digests"], request, packed)
+        found = group.from_first(lambda: _found(request, packed, checkpoints))
         # From here on the folder changes; whatever is refused has been refused.
-        for name, text in request.files.items():
-            replace_file(folder.path / name, text.encode())
-        notes = () if found is None else found.passed_over
-        with Writer(folder.path) as telemetry:
-            return _train(request, folder, packed, checkpoints, held, notes, stop, telemetry, watcher)
+        telemetry: Records = Nobody()
+        if group.first:
+            for name, text in request.files.items():
+                replace_file(folder.path / name, text.encode())
+            telemetry = until_done.enter_context(Writer(folder.path))
+        return _train(request, group, folder, packed, checkpoints, found, stop, telemetry, watcher)
+
+
+@contextmanager
+def _owned(folder: RunFolder) -> Iterator[None]:
+    """The run's lock, which gives nothing that would have to be told to the other processes."""
+    with folder.lock():
+        yield
+
+
+def _found(request: Request, packed: Packed, checkpoints: Checkpoints) -> Found | None:
+    """The checkpoint to go on from, verified and of these data; None to start at the beginning."""
+    found = checkpoints.find() if request.resume else None
+    if found is not None:
+        _refuse_other_data(facts(found.path)["digests"], request, packed)
+    return found
 
 
 def _train(
     request: Request,
+    group: Group,
     folder: RunFolder,
     packed: Packed,
     checkpoints: Checkpoints,
-    held: Loaded | None,
-    notes: tuple[str, ...],
+    found: Found | None,
     stop: Stop,
-    telemetry: Writer,
+    telemetry: Records,
     watcher: Watcher,
 ) -> Finished:
     settings, machine = request.settings, request.machine
@@ -101,17 +124,18 @@ def _train(
     seeding.start(settings.seed, NAME, "initialisation")
     with torch.device(machine.torch_device):
         model = build(request.model)
-    model.use_kernels(machine.kernels)
+    roles = model.roles()
+    layout = lay_out(model, machine, group)
     parameters = trainable(model)
-    optimizer = build_optimizer(settings.optimizer, model.roles(), parameters, settings.learning_rate)
-    seeding.start(settings.seed, NAME, "dropout")
+    optimizer = build_optimizer(settings.optimizer, roles, parameters, settings.learning_rate)
+    seeding.start(settings.seed, NAME, "dropout", *([] if group.first else [group.rank]))
     under_way = Run(
         settings=settings,
         machine=machine,
         clock=settings.clock(),
-        model=model,
+        layout=layout,
         optimizer=optimizer,
-        tracks=_tracks(packed, settings),
+        tracks=_tracks(packed, settings, group),
         held_out=packed.split("validation"),
         checkpoints=checkpoints,
         ledger=Ledger(telemetry, settings.telemetry, settings.anomalies),
@@ -119,7 +143,8 @@ def _train(
         identity={"stage": NAME, "seed": settings.seed, "digests": request.digests},
         where=str(folder.path),
     )
-    progress = begin(under_way) if held is None else resume(under_way, held)
+    progress = begin(under_way) if found is None else resume(under_way, found.path)
+    notes = () if found is None else found.passed_over
     telemetry.write(
         "run_start",
         stage=NAME,
@@ -128,15 +153,16 @@ def _train(
         steps=settings.steps,
         tokens_per_step=settings.rows * under_way.clock.length(min(progress.step + 1, settings.steps)),
         parameters=sum(parameter.numel() for parameter in parameters.values()),
-        resumed_from_step=None if held is None else progress.step,
+        resumed_from_step=None if found is None else progress.step,
         digests=request.digests,
         device=machine.device,
         threads=machine.threads,
+        processes=group.size,
     )
     for note in notes:
         telemetry.write("log", progress.step, level="warning", message=f"checkpoint passed over: {note}")
     already = progress.step >= settings.steps
-    with compiling(machine.compile):
+    with compiling(machine.compile), watched(group.size):
         progress, score = train(under_way, progress, watcher)
     return Finished(folder, progress, score, already, notes)
 
@@ -172,8 +198,8 @@ def _refuse_other_data(trained: dict[str, str], request: Request, packed: Packed
         )
 
 
-def _tracks(packed: Packed, settings: LoopSettings) -> Tracks:
-    return Tracks(packed.split("train"), settings.rows, settings.seed, settings.reset_period)
+def _tracks(packed: Packed, settings: LoopSettings, group: Group) -> Tracks:
+    return Tracks(packed.split("train"), settings.rows, settings.seed, settings.reset_period, group.rows(settings.rows))
 
 
 SPEC = Stage(Stage1Settings, run, check)
