@@ -4,6 +4,9 @@ Nothing here moves by itself: a frame is drawn when a new view came or a person 
 changed are painted.
 """
 
+import asyncio
+import contextlib
+import signal
 import threading
 import time
 import traceback
@@ -19,6 +22,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 from textual.worker import Worker, WorkerState, get_current_worker
 
+from think.core.errors import Exit
 from think.tui import themes
 from think.tui.desk import Desk
 from think.tui.keys import Action
@@ -90,6 +94,7 @@ class Monitor(App[None], inherit_bindings=False):
         self._clock = clock
         self._ended = threading.Event()
         self._note, self._note_until = "", 0.0
+        self._following = False
         self._queried: LogQuery | None = None
         self._played = clock()
         self._wanted_step: int | None = None
@@ -110,6 +115,8 @@ class Monitor(App[None], inherit_bindings=False):
     def on_mount(self) -> None:
         self.query_one("#board", Board).focus()
         self._watch()
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # no signals here: not the main thread
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, None, Exit.TERMINATED)
         if self.replaying is not None:
             self.set_interval(REPLAY_SECONDS, self._play)
         self.call_after_refresh(self.draw)
@@ -139,6 +146,8 @@ class Monitor(App[None], inherit_bindings=False):
 
     def on_monitor_arrived(self, event: Arrived) -> None:
         changed = self.desk.take(event.view)
+        if self._following and (newest := _newest(event.view)) not in (None, event.view.selected):
+            self.feed.select(newest)
         replay = self.replaying
         if replay is not None and not replay.ready:
             run = event.view.run
@@ -217,6 +226,8 @@ class Monitor(App[None], inherit_bindings=False):
         if replay is not None:
             at = f"{figures.duration(replay.position)} of {figures.duration(replay.length)}"
             found += [("  ", ""), (f"REPLAY {replay.speed:g}x {at}" if replay.ready else "REPLAY reading", "info")]
+        if self._following:
+            found += [("  ", ""), ("FOLLOW", "info")]
         if self.desk.paused:
             found += [("  ", ""), ("PAUSED", "warn")]
         return found
@@ -285,9 +296,9 @@ class Monitor(App[None], inherit_bindings=False):
         """What the palette offers: every action that means something now, and the themes."""
         for action in self.actions:
             if self.desk.applies(action) and action.id not in MOVES and action.id != "palette":
-                yield SystemCommand(action.title, action.id, lambda name=action.id: self.perform(name))  # type: ignore[misc]
+                yield SystemCommand(action.title, action.id, lambda name=action.id: self.perform(name))
         for name in sorted(self.available_themes):
-            yield SystemCommand(f"Theme {name}", "Colours", lambda name=name: self._paint(name), discover=False)  # type: ignore[misc]
+            yield SystemCommand(f"Theme {name}", "Colours", lambda name=name: self._paint(name), discover=False)
 
     # ---- what actions do --------------------------------------------------------------------------------------------
 
@@ -342,6 +353,7 @@ class Monitor(App[None], inherit_bindings=False):
 
     def _obey(self, effect: Effect) -> None:
         if effect.select is not None:
+            self._following = False
             self.feed.select(effect.select)
         if effect.compare is not None:
             self.feed.compare(effect.compare)
@@ -375,8 +387,10 @@ class Monitor(App[None], inherit_bindings=False):
             self.desk.change(follow=True, offset=0)
             self.say("at the newest record")
         else:
-            self.feed.select(None)
-            self.say("the newest run")
+            self._following = not self._following
+            if self._following and self.desk.newest is not None:
+                self.feed.select(_newest(self.desk.newest))
+            self.say("follows the newest run" if self._following else "stays with this run")
 
     def _to_end(self, direction: int, board: Board) -> None:
         view = self.desk.shown
@@ -414,3 +428,8 @@ class Monitor(App[None], inherit_bindings=False):
     def _paint(self, name: str) -> None:
         self.theme = name
         self.say(f"theme: {name}")
+
+
+def _newest(view: View) -> str | None:
+    """The run whose process started last."""
+    return max(view.runs, key=lambda row: (row.started or 0.0, row.name)).name if view.runs else None

@@ -22,10 +22,15 @@ class Desk:
         self.newest: View | None = None
         self.shown: View | None = None
         self.paused = False
+        self._begun = False
         self.current = next(iter(specs))
         self.visited: list[str] = []
         self.places = {name: Place() for name in specs}
         self.options: dict[str, int] = {}
+
+    def begin_with(self, name: str) -> None:
+        """Show this screen first, whatever there is to see."""
+        self.current, self._begun = name, True
 
     # ---- what comes in ----------------------------------------------------------------------------------------------
 
@@ -33,9 +38,8 @@ class Desk:
         """A new view; whether the picture changes."""
         first = self.newest is None
         self.newest = view
-        if first and view.one_run:
-            self.go("run" if "run" in self.specs else self.current)
-            self.visited.clear()
+        if first and view.one_run and not self._begun:
+            self.current = "run"
         if self.paused and self.shown is not None:
             return False
         self.shown = view

@@ -4,6 +4,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
+from think.core.errors import Exit
 from think.tui.screens import Page
 from think.tui.widgets.board import Board
 from think.tui.widgets.cells import heading, line, wrapped
@@ -32,7 +33,7 @@ class Fatal(ModalScreen[None]):
     def on_key(self, event: events.Key) -> None:
         board = self.query_one(Board)
         if event.key in ("q", "ctrl+c", "ctrl+q"):
-            self.app.exit(return_code=70)
+            self.app.exit(return_code=Exit.BUG)
         elif event.key == "escape":
             self.dismiss(None)
         elif event.key in ("down", "j", "up", "k"):

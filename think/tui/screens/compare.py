@@ -8,7 +8,7 @@ from think.tui.widgets import curves, figures, neighbours, words
 from think.tui.widgets.cells import Block, Line, beside, fit_line, heading, line, shares
 from think.tui.widgets.chart import Curve, Plot
 from think.tui.widgets.filtering import matching
-from think.tui.widgets.table import Column, table
+from think.tui.widgets.table import Cell, Column, table
 
 PLOTS = curves.MAIN[:4]
 LEAST_CHART, MOST_CHART = 8, 14
@@ -25,7 +25,7 @@ def draw(context: Context) -> Page:
         return Page([(), line("  ", (f"Reading {view.compared} …", "strong"))])
     top = [_names(view.run, view.other, context.width)]
     plots = [(name, _plot(view.run, view.other, name, title, unit)) for name, title, unit in PLOTS]
-    opened = dict(plots).get(context.place.opened, None)
+    opened = dict(plots).get(context.place.opened or "")
     look = curves.look(context)
     if opened is not None:
         return Page(drawn(opened, context.width, max(context.height - 1, LEAST_CHART), look), top=top)
@@ -127,7 +127,7 @@ def _choice(context: Context) -> Page:
         Column("step", "right", keep=70),
         Column("held-out", "right", keep=80),
     )
-    cells = [
+    cells: list[list[Cell]] = [
         [row.name, words.state(row.state), row.preset or "-", figures.whole(row.step), figures.loss(row.held_out)]
         for row in others
     ]

@@ -11,7 +11,7 @@ COLUMNS = (
     Column("gate", keep=100, most=8),
     Column("verdict", keep=99),
     Column("asks", keep=40, most=44),
-    Column("evidence", keep=90, most=400, grows=True),
+    Column("evidence", keep=90, most=400, grows=True, least=60),
     Column("blocks", keep=50, most=20),
     Column("age", "right", keep=60),
 )

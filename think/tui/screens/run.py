@@ -1,11 +1,13 @@
 """One run: curves with gate thresholds, throughput, gradient shares, state health, anomalies, samples, settings."""
 
+from dataclasses import replace
+
 from think.tui.screens import Context, Item, Page, Spec
 from think.tui.view import RunView
 from think.tui.widgets import curves, figures, neighbours, words
 from think.tui.widgets.cells import Block, Line, Span, beside, fit_line, flowing, line, shares
 from think.tui.widgets.chart import Look, Plot, chart, legend
-from think.tui.widgets.sections import SECTIONS
+from think.tui.widgets.sections import LEFT, RIGHT, Section
 
 ONE_COLUMN, TWO_COLUMNS = 100, 150
 "Cells up to which charts stand in one column, and in two."
@@ -28,12 +30,9 @@ def draw(context: Context) -> Page:
         if opened is not None:
             return Page(opened, top=top)
     body, items = _charts(run, context, context.height - len(top))
-    for section in SECTIONS:
-        block = section(run, context, len(body) + 1, whole=False)
-        if block:
-            body.append(())
-            items.append(Item(section.__name__, len(body)))
-            body += block
+    below, more = _below(run, context, len(body) + 1)
+    body += [(), *below]
+    items += more
     return Page([fit_line(of, context.width) for of in body], top=top, items=tuple(items))
 
 
@@ -109,6 +108,35 @@ def _charts(run: RunView, context: Context, room: int) -> tuple[Block, list[Item
     return body, items
 
 
+def _below(run: RunView, context: Context, start: int) -> tuple[Block, list[Item]]:
+    """The sections, in two columns where there is room."""
+    if context.width < TWO_COLUMNS:
+        return _stacked(run, context, (*LEFT, *RIGHT), start, 0)
+    widths = shares(context.width, 2)
+    blocks: list[Block] = []
+    items: list[Item] = []
+    for number, sections in enumerate((LEFT, RIGHT)):
+        narrow = replace(context, width=widths[number])
+        block, more = _stacked(run, narrow, sections, start, number * (widths[0] + 2))
+        blocks.append(block)
+        items += more
+    return beside(blocks, widths), items
+
+
+def _stacked(
+    run: RunView, context: Context, sections: tuple[Section, ...], start: int, column: int
+) -> tuple[Block, list[Item]]:
+    block: Block = []
+    items: list[Item] = []
+    for section in sections:
+        lines = section(run, context, start + len(block) + 1, whole=False)
+        if lines:
+            block += [()] if block else []
+            items.append(Item(section.__name__, start + len(block), column, context.width, len(lines)))
+            block += lines
+    return block, items
+
+
 def drawn(plot: Plot, cells: int, rows: int, look: Look) -> Block:
     """A chart; with several curves a line below the heading says which is which."""
     if len(plot.curves) < 2:
@@ -132,8 +160,8 @@ def _opened(run: RunView, context: Context, above: int) -> Block | None:
     plot = curves.plot_of(run, key)
     if plot is not None:
         return drawn(plot, context.width, max(context.height - above, LEAST_CHART), curves.look(context))
-    found = {name: block for block, name in _sections(run, context, whole=True)}
-    return found.get(key)
+    section = next((section for section in (*LEFT, *RIGHT) if section.__name__ == key), None)
+    return None if section is None else section(run, context, 0, whole=True) or None
 
 
 SPEC = Spec(

@@ -1,5 +1,7 @@
 """Lines of cells on the screen, painted anew only where they changed."""
 
+from typing import ClassVar
+
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
@@ -12,7 +14,7 @@ from think.tui.widgets.cells import ROLES, Block, Line
 class Rows(Widget, can_focus=False):
     """Shows a block; a line that stays equal costs nothing."""
 
-    COMPONENT_CLASSES = frozenset({f"role--{role}" for role in ROLES} | {"role--chosen"})
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"role--{role}" for role in ROLES} | {"role--chosen"}
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

@@ -62,7 +62,7 @@ def events(run: RunView, context: Context, line: int, *, whole: bool) -> Block:
     lines = [
         _spans(
             (f"{figures.whole(event.step):>9}  ", ""),
-            (fit(event.kind, 12) + "  ", words.LEVELS[event.level]),
+            (fit(event.kind, 10) + "  ", words.LEVELS[event.level]),
             (event.text, words.LEVELS[event.level]),
         )
         for event in reversed(run.events[-(ALL if whole else EVENTS) :])
@@ -130,4 +130,6 @@ def _spans(*parts: tuple[str, str]) -> Line:
     return line("  ", *parts)
 
 
-SECTIONS: tuple[Section, ...] = (layers, anomalies, events, samples, further_figures, settings, facts)
+LEFT: tuple[Section, ...] = (layers, further_figures)
+RIGHT: tuple[Section, ...] = (anomalies, events, samples, settings, facts)
+"The sections in their order; the two columns of a wide screen."

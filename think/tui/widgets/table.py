@@ -14,14 +14,17 @@ MARK = 2
 
 @dataclass(frozen=True)
 class Column:
-    """align: left or right;   keep: the higher, the longer it stays when the width shrinks;   most: cells at most;
-    grows: takes the room that is left."""
+    """align: left or right;   keep: the higher, the longer it stays when the width shrinks;   most: cells at most.
+
+    grows: takes the room that is left, `least` cells as long as another column can go
+    """
 
     title: str
     align: str = "left"
     keep: int = 50
     most: int = 40
     grows: bool = False
+    least: int = 4
 
 
 Cell = Span | Line | str
@@ -59,7 +62,9 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], cells: int)
 def _kept(columns: Sequence[Column], wanted: Sequence[int], room: int) -> list[int]:
     """Columns that fit: the least important go first, then a growing one shrinks."""
     kept = list(range(len(columns)))
-    needed = [4 if column.grows else cells for column, cells in zip(columns, wanted, strict=True)]
+    needed = [
+        min(column.least, cells) if column.grows else cells for column, cells in zip(columns, wanted, strict=True)
+    ]
     while len(kept) > 1 and sum(needed[number] for number in kept) + GAP * (len(kept) - 1) > room:
         kept.remove(min(kept, key=lambda number: (columns[number].keep, -number)))
     return kept
@@ -76,5 +81,5 @@ def _line(cell: Cell) -> Line:
     if isinstance(cell, str):
         return ((cell, ""),) if cell else ()
     if cell and isinstance(cell[0], str):
-        return (cell,)  # type: ignore[return-value]  # a span
-    return cell  # type: ignore[return-value]  # a line
+        return (cell,)
+    return cell
