@@ -177,7 +177,7 @@ def test_nothing_read_is_an_error(hybrid: Thinking) -> None:
         next(Opened(hybrid).write(GREEDY))
 
 
-NOTHING = torch.zeros(4, dtype=torch.bool)
+NOTHING = torch.zeros(4)
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
@@ -192,7 +192,7 @@ def test_greedy_takes_the_lowest_of_equals() -> None:
 
 
 def test_barred_tokens_are_not_taken() -> None:
-    barred = torch.tensor([False, True, True, False])
+    barred = torch.tensor([0.0, -torch.inf, -torch.inf, 0.0])
     assert choose(torch.tensor([0.0, 9.0, 9.0, 1.0]), GREEDY, barred) == 3
     for seed in range(20):
         assert choose(torch.zeros(4), Limits(1, 1.0, 1.0), barred, seeding.generator(seed)) in (0, 3)

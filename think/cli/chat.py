@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from think.cli.console import console
-from think.cli.generate import DrawSeed, Model, Temperature, Tokens, TopP, assemble, chosen_seed, limits_of
+from think.cli.generate import (
+    DrawSeed,
+    Model,
+    Temperature,
+    Tokens,
+    TopP,
+    assemble,
+    chosen_seed,
+    limits_of,
+    say_what_slows,
+)
 from think.cli.options import Run
 from think.core.errors import BadData
 
@@ -38,6 +48,7 @@ def chat(
     """
     limits = limits_of(tokens, temperature, top_p)
     thinker = assemble(run, model)
+    say_what_slows(thinker)
     talk = Talk(thinker, system, limits, thinker.generator(chosen_seed(seed, limits)))
     while (said := next_line()) is not None:
         if said.strip():

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,7 @@ from think.core.errors import BadData, Missing, UsageError
 
 if TYPE_CHECKING:
     from think.core.assembled import Assembled
-    from think.core.generation import Limits
+    from think.core.generation import Limits, Opened
 
 Model = Annotated[
     Path | None,
@@ -32,52 +32,111 @@ DrawSeed = Annotated[int | None, typer.Option("--seed", min=0, help="Equal seeds
 LARGEST_SEED = 2**31
 "Seeds that we choose ourselves are short enough to be typed again."
 
+BETWEEN = "\n---\n"
+"Stands between the texts of one call."
+
 
 def generate(
     run: Run = None,
     model: Model = None,
     prompt: Annotated[
-        str, typer.Option("--prompt", "-p", metavar="TEXT|-", help="Text to go on from; - reads it.")
-    ] = "",
+        list[str] | None,
+        typer.Option("--prompt", "-p", metavar="TEXT|-", help="Text to go on from; - reads it. May be repeated."),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, help="Texts for each prompt, with seeds that count up.")
+    ] = None,
     tokens: Tokens = None,
     temperature: Temperature = None,
     top_p: TopP = None,
     seed: DrawSeed = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option("--decoder", help="auto, native (one call a token) or eager (the model's own step)."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Write text with a trained model"""
-    from think.core.data.tokenizer import BOS
-    from think.core.generation import pieces
-
+    """Write text with a trained model; several texts at once take little longer than one"""
     limits = limits_of(tokens, temperature, top_p)
-    text = read_prompt() if prompt == "-" else unescaped(prompt)
+    prompts = read_prompts(prompt or [""])
+    copies = 1 if samples is None else samples
+    if copies > 1 and limits.temperature == 0:
+        raise UsageError("--samples at temperature 0 would all be the same", expected="a temperature above 0")
     thinker = assemble(run, model)
-    seed = chosen_seed(seed, limits)
-    opened = thinker.open()
-    opened.read([BOS, *thinker.tokenizer.encode(text)])
-    begun = opened.tokens
-    written = []
-    if not console.json:
-        console.stream(text)
-    for piece in pieces(thinker.tokenizer, opened.write(limits, thinker.generator(seed))):
-        written.append(piece)
-        if not console.json:
-            console.stream(piece)
-    data = {
+    first_seed = chosen_seed(seed, limits)
+    seeds = [first_seed + copy for _ in prompts for copy in range(copies)]
+    if decoder in (None, "auto"):
+        say_what_slows(thinker)
+    texts = [text for said in prompts for text in begun(thinker, said, copies, decoder or "auto")]
+    said = [said for said in prompts for _ in range(copies)]
+    lengths = [text.tokens for text in texts]
+    written = write(thinker, texts, said, limits, seeds)
+    common = {
         "model": str(thinker.path),
         "step": thinker.step,
-        "prompt": text,
-        "text": "".join(written),
-        "prompt_tokens": begun,
-        "tokens": opened.tokens - begun,
-        "ended": opened.ended,
-        "seed": seed,
         "temperature": limits.temperature,
         "top_p": limits.top_p,
+        "decoder": texts[0].decoder,
     }
-    console.result("think.generate/1", data, "")
-    if opened.ended == "context":
+    data: list[dict[str, Any]] = [
+        {
+            "prompt": said[which],
+            "text": written[which],
+            "prompt_tokens": lengths[which],
+            "tokens": text.tokens - lengths[which],
+            "ended": text.ended,
+            "seed": seeds[which],
+        }
+        for which, text in enumerate(texts)
+    ]
+    if len(data) == 1:
+        console.result("think.generate/1", {**common, **data[0]}, "")
+    else:
+        console.result("think.generate.several/1", {**common, "texts": data}, "")
+    if any(text.ended == "context" for text in texts):
         console.warn("the text ends here because the model's attention sees no further")
+
+
+def say_what_slows(thinker: "Assembled") -> None:
+    """Say why the model is not decoded natively, where it is not."""
+    from think.core.models.decode import obstacle
+
+    if reason := obstacle(thinker.model):
+        console.note(f"slower decoder, the model's own step: {reason}")
+
+
+def begun(thinker: "Assembled", prompt: str, copies: int, decoder: str) -> list["Opened"]:
+    """Texts that have read a prompt, which is read once."""
+    from think.core.data.tokenizer import BOS
+
+    first = thinker.open(decoder)
+    first.read([BOS, *thinker.tokenizer.encode(prompt)])
+    return [first, *(first.another() for _ in range(copies - 1))]
+
+
+def write(
+    thinker: "Assembled", texts: list["Opened"], prompts: list[str], limits: "Limits", seeds: list[int]
+) -> list[str]:
+    """What each text becomes. One alone is shown as it is written; several are shown when all are done."""
+    from think.core.generation import pieces, write_together
+
+    generators = [thinker.generator(seed) for seed in seeds]
+    if len(texts) == 1:
+        shown = [prompts[0]]
+        if not console.json:
+            console.stream(prompts[0])
+        for piece in pieces(thinker.tokenizer, texts[0].write(limits, generators[0])):
+            shown.append(piece)
+            if not console.json:
+                console.stream(piece)
+        return ["".join(shown[1:])]
+    drawn: list[list[int]] = [[] for _ in texts]
+    for which, token in write_together(texts, limits, generators):
+        drawn[which].append(token)
+    written = ["".join(pieces(thinker.tokenizer, tokens)) for tokens in drawn]
+    if not console.json:
+        console.stream(BETWEEN.join(prompt + text for prompt, text in zip(prompts, written, strict=True)))
+    return written
 
 
 def assemble(run: str | None, model: Path | None) -> "Assembled":
@@ -136,6 +195,13 @@ def unescaped(prompt: str) -> str:
         return prompt.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError as error:
         raise BadData(f"the prompt is not UTF-8: {error}", where="--prompt", expected="UTF-8 text") from None
+
+
+def read_prompts(asked: list[str]) -> list[str]:
+    """The prompts as they are to be read. Raises UsageError when stdin is to be read twice."""
+    if asked.count("-") > 1:
+        raise UsageError("--prompt - was given twice", expected="at most one prompt that is read from stdin")
+    return [read_prompt() if one == "-" else unescaped(one) for one in asked]
 
 
 def read_prompt() -> str:

@@ -3,11 +3,14 @@
     opened = Opened(model)                        an open text: what the model carries, and its guess for the next token
     opened.read([BOS, *tokenizer.encode("Once")])             the prompt, in one pass
     for token in opened.write(Limits(200), generator): ...    one step of the model a token
+    for which, token in write_together(texts, limits, generators): ...    many texts at once, each as if alone
     for piece in pieces(tokenizer, tokens): ...               tokens as text that is whole at every moment
 
 Control tokens end a text (the writer of a dialogue opens the next turn); `pad` and `unk` are never drawn.
 
-B batch (1 here)  V vocabulary
+A text is written by a decoder: native code where the model and the machine have it, else the model's own step.
+
+V vocabulary
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,9 +23,12 @@ from torch import Tensor
 
 from think.core.data.tokenizer import ASSISTANT, BOS, ENDOFTURN, EOS, PAD, SYSTEM, UNK, USER
 from think.core.errors import BadData, UsageError
+from think.core.models.decode import Decoder, obstacle
+from think.core.models.eager import EagerDecoder, decoder_for, expect_decoder
 from think.core.models.mixers.attention import Attention
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
+from think.kernels.decode import draw
 
 STOPS = frozenset({BOS, EOS, SYSTEM, USER, ASSISTANT, ENDOFTURN})
 "Tokens that end a text: its own end, or the beginning of something else."
@@ -74,31 +80,59 @@ class Limits:
 class Opened:
     """A text that is still being read or written.
 
-    state    what the model carries after the last token; hand it to another `Opened` to go on there
     tokens   read and written since the start of the stream
     ended    why the last `write` ended
     """
 
-    def __init__(self, model: Thinking, state: State | None = None, allowed: int | None = None):
-        """allowed: size of the tokenizer; ids from there on, which a model may have to spare, are never drawn."""
-        self.model = model
-        self.state = state if state is not None else model.initial_state(1)
+    def __init__(self, model: Thinking, state: State | None = None, allowed: int | None = None, decoder: str = "auto"):
+        """allowed: size of the tokenizer; ids from there on, which a model may have to spare, are never drawn.
+
+        decoder: auto, native or eager; what auto became is told by `decoder` once something was written.
+        Raises UsageError for another name, MachineCannot when native cannot run here.
+        """
+        expect_decoder(model, decoder)
+        self.model, self.asked = model, decoder
         self.ended: Ended = "not yet"
+        self._state: State | None = state if state is not None else model.initial_state(1)
+        self._decoder: Decoder | EagerDecoder | None = None
+        self._row = 0
         self._logits: Float[Tensor, "V"] | None = None
         vocabulary = model.settings.vocabulary
-        self._barred = torch.zeros(vocabulary, dtype=torch.bool)
-        self._barred[list(NEVER)] = True
-        self._barred[vocabulary if allowed is None else allowed :] = True
+        self._bias = torch.zeros(vocabulary)
+        self._bias[list(NEVER)] = float("-inf")
+        self._bias[vocabulary if allowed is None else allowed :] = float("-inf")
         self._context = full_context(model)
 
     @property
+    def state(self) -> State:
+        """What the model carries after the last token; hand it to another `Opened` to go on there."""
+        if self._state is None:
+            assert self._decoder is not None
+            self._state = self._decoder.state([self._row])
+        return self._state
+
+    @property
     def tokens(self) -> int:
-        return self.state.position
+        if self._state is not None:
+            return self._state.position
+        assert self._decoder is not None
+        return self._decoder.positions[self._row]
+
+    @property
+    def decoder(self) -> str | None:
+        """What writes the text, native or eager; None before anything was written."""
+        return None if self._decoder is None else self._decoder.implementation
 
     @property
     def room(self) -> int | None:
         """Tokens that still fit before full attention would have to forget; None without such a bound."""
         return None if self._context is None else max(0, self._context - self.tokens)
+
+    def another(self) -> "Opened":
+        """A second text that begins with all that this one has."""
+        made = Opened(self.model, self.state, decoder=self.asked)
+        made._bias, made._logits = self._bias, self._logits
+        return made
 
     @torch.no_grad()
     def read(self, tokens: Sequence[int]) -> None:
@@ -113,7 +147,7 @@ class Opened:
         ids = torch.tensor([list(tokens)], dtype=torch.long, device=device)
         for part in ids.split(CHUNK, dim=1):
             hidden, state = self.model.hidden(part, self.state)
-            self._logits, self.state = self.model.logits(hidden[:, -1:])[0, 0], state
+            self._logits, self._state = self.model.logits(hidden[:, -1:])[0, 0], state
 
     def write(self, limits: Limits, generator: torch.Generator | None = None) -> Iterator[int]:
         """Draw tokens and take each in before giving it out; a control token ends the text, neither taken nor given.
@@ -121,48 +155,91 @@ class Opened:
         generator: CPU generator of the draws; None at temperature 0 or where no repetition is wanted.
         Raises BadData when the model's scores are not finite.
         """
-        if self._logits is None:
+        return (token for _, token in write_together([self], limits, [generator]))
+
+    def _next(self, limits: Limits, generator: torch.Generator | None) -> int | None:
+        """The next token, or None where the text ends."""
+        assert self._logits is not None
+        if self.room == 0:
+            self.ended = "context"
+            return None
+        token = choose(self._logits, limits, self._bias, generator)
+        if token in STOPS:
+            self.ended = "stop"
+            return None
+        return token
+
+
+def write_together(
+    texts: Sequence[Opened], limits: Limits, generators: Sequence[torch.Generator | None]
+) -> Iterator[tuple[int, int]]:
+    """Write several texts of one model side by side: which text, and its next token; all of a round, then the next.
+
+    Each text gets the tokens that it gets when it is written alone. Arguments and errors as `Opened.write`.
+    """
+    for text in texts:
+        if text._logits is None:
             raise UsageError("there is nothing to go on from", expected="at least one token read first")
-        self.ended = "not yet"
-        for _ in range(limits.tokens):
-            if self.room == 0:
-                self.ended = "context"
-                return
-            token = choose(self._logits, limits, self._barred, generator)
-            if token in STOPS:
-                self.ended = "stop"
-                return
-            with torch.no_grad():
-                logits, state = self.model.step(torch.tensor([token], device=self._logits.device), self.state)
-            self._logits, self.state = logits[0], state
-            yield token
-        self.ended = "tokens"
+        text.ended = "not yet"
+    decoder = _seated(texts)
+    going = list(range(len(texts)))
+    for _ in range(limits.tokens):
+        drawn = {which: texts[which]._next(limits, generators[which]) for which in going}
+        taken = {which: token for which, token in drawn.items() if token is not None}
+        if not taken:
+            return
+        going = list(taken)
+        logits = decoder.step(list(taken.values()), [texts[which]._row for which in going])
+        for which, scores in zip(going, logits, strict=True):
+            texts[which]._logits, texts[which]._state = scores, None
+        yield from taken.items()
+    for which in going:
+        texts[which].ended = "tokens"
+
+
+def _seated(texts: Sequence[Opened]) -> Decoder | EagerDecoder:
+    """A decoder with one row for each text, which goes on where the text is; the one they have, if it still fits."""
+    first = texts[0]
+    decoder = first._decoder
+    fits = decoder is not None and decoder.rows == len(texts) and all(text._decoder is decoder for text in texts)
+    if isinstance(decoder, Decoder) and obstacle(first.model) is not None:  # a hook may have come since
+        fits = False
+    if decoder is None or not fits:
+        states = [text.state for text in texts]
+        decoder = decoder_for(first.model, len(texts), first.asked)
+        for row, (text, state) in enumerate(zip(texts, states, strict=True)):
+            text._decoder, text._row, text._state = decoder, row, state
+    if decoder.stale:
+        decoder.refresh()
+    for text in texts:
+        if text._state is not None:
+            decoder.load(text._state, [text._row])
+    return decoder
 
 
 def choose(
     logits: Float[Tensor, "V"],
     limits: Limits,
-    barred: Tensor,
+    bias: Float[Tensor, "V"],
     generator: torch.Generator | None = None,
 ) -> int:
     """One token id by temperature and top-p; ties go to the lower id. Raises BadData when a score is NaN or infinite.
 
-    barred: bool [V], ids that are never taken.
+    bias: 0, or -inf for ids that are never taken. The rule is that of think/kernels/decode/draw.py.
     """
-    scores = logits.detach().to("cpu", torch.float64)
-    if not bool(torch.isfinite(scores).all()):
+    scores = logits.detach().to("cpu", torch.float32)
+    token: int | None
+    if limits.temperature == 0:
+        token = int((scores + bias).argmax()) if bool(torch.isfinite(scores).all()) else None
+    else:
+        draws = draw.plain if draw.lacking() else draw.native
+        chance = float(torch.rand((), generator=generator, dtype=torch.float64))
+        token = draws(scores, bias, limits.temperature, limits.top_p, chance)
+    if token is None:
         raise BadData(
             "the model's scores are not finite", expected="finite logits", remedy="use an earlier checkpoint of the run"
         )
-    scores = scores.masked_fill(barred, float("-inf"))
-    if limits.temperature == 0:
-        return int(scores.argmax())
-    shares = ((scores - scores.max()) / limits.temperature).softmax(dim=0)
-    ordered, ids = shares.sort(descending=True, stable=True)
-    before = ordered.cumsum(dim=0) - ordered
-    # The likeliest token always stays: nothing comes before it.
-    kept = ordered.masked_fill(before >= limits.top_p, 0.0)
-    return int(ids[torch.multinomial(kept, 1, generator=generator)])
+    return token
 
 
 def full_context(model: Thinking) -> int | None:

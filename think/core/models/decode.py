@@ -12,9 +12,9 @@ bytes that it gives alone.
 B streams of this call  V vocabulary
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from think.core.errors import BadData, MachineCannot
 from think.core.models.memory import Memory
 from think.core.models.state import LayerState, State
-from think.core.models.thinking import Embedding, Head, Thinking
+from think.core.models.thinking import Block, Embedding, Head, Thinking
 from think.kernels.decode import Program, Ring, Slot, interpreter, native
 from think.kernels.decode.interpreter import ring_places
 from think.kernels.decode.pack import padded
@@ -73,6 +73,15 @@ def obstacle(model: Thinking, implementation: str = "native") -> str | None:
     return native.lacking() if implementation == "native" else None
 
 
+def cannot(implementation: str, reason: str) -> MachineCannot:
+    """The error of a decoder that was asked for by name and meets an obstacle."""
+    return MachineCannot(
+        f"the {implementation} decoder cannot run this model: {reason}",
+        expected="a model all of whose parts have a decoding program, on the processor, and the native library",
+        remedy="decode with the model's own step: --decoder eager, or auto",
+    )
+
+
 def _tells_all(module: nn.Module) -> bool:
     """Whether `lower` describes this very class: no class below the one that defines it changes what is computed."""
     order = type(module).__mro__
@@ -112,11 +121,7 @@ class Decoder:
         """Raises MachineCannot, with the reason, where `obstacle` finds one."""
         reason = obstacle(model, implementation)
         if reason is not None:
-            raise MachineCannot(
-                f"the {implementation} decoder cannot run this model: {reason}",
-                expected="a model all of whose parts have a decoding program, and the native library",
-                remedy="decode with the model's own step (`--decoder eager`)",
-            )
+            raise cannot(implementation, reason)
         self.model, self.rows, self.implementation = model, rows, implementation
         self._use(_lowered(model, implementation))
         self._first = torch.zeros(self._program.state_width)
@@ -232,7 +237,7 @@ class Decoder:
         for slot in self._program.slots:
             _, index, name = slot.name.split(".", 2)
             views[int(index)][name] = _view(self._state[row : row + 1], slot)
-        for block, layer in zip(self.model.blocks, views, strict=True):
+        for block, layer in zip(cast("Iterable[Block]", self.model.blocks), views, strict=True):
             for name, tensor in block.normalise(layer).items():
                 if tensor is not layer[name]:
                     layer[name].copy_(tensor)

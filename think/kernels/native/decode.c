@@ -11,7 +11,17 @@
 #include "decode_matrix.h"
 #include "decode_state.h"
 
+#include <sched.h>
 #include <stdatomic.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define PAUSE() _mm_pause()
+#else
+#define PAUSE() ((void)0)
+#endif
+
+enum { STREAMS_EACH = 2 }; /* streams for each thread from which on reading all weights in each costs less than waiting */
 
 /* Parts that an operation can be cut into. */
 static int64_t parts_of(const struct call *c, const struct op *op)
@@ -50,12 +60,20 @@ static void run_parts(const struct call *c, const struct op *op, int64_t from, i
     }
 }
 
-/* Some of the streams, all the way. */
+static void run_all(const struct call *c, const struct op *op) { run_parts(c, op, 0, parts_of(c, op)); }
+
+/* ---- streams divided among threads */
+
+struct division {
+    struct call whole;
+    int64_t tasks;
+};
+
 static int run_streams(const void *job, int64_t task)
 {
-    const struct call *whole = job;
-    int64_t from = whole->batch * task / whole->tasks, to = whole->batch * (task + 1) / whole->tasks;
-    struct call c = *whole;
+    const struct division *d = job;
+    struct call c = d->whole;
+    int64_t from = c.batch * task / d->tasks, to = c.batch * (task + 1) / d->tasks;
     c.batch = to - from;
     c.tokens += from, c.rows += from;
     c.memory[LOGITS] += from * c.stride[LOGITS];
@@ -63,8 +81,116 @@ static int run_streams(const void *job, int64_t task)
     if (!c.memory[REGISTER])
         return NO_MEMORY;
     for (int64_t n = 0; n < c.count; n++)
-        run_parts(&c, &c.ops[n], 0, parts_of(&c, &c.ops[n]));
+        run_all(&c, &c.ops[n]);
     return 0;
+}
+
+/* ---- one program whose large operations are divided among threads */
+
+#define NOTHING 0xffffffffu
+enum { SMALL = 1 << 15, SPINS = 4096 }; /* bytes that one thread has read sooner than two agree; turns before others may run */
+
+struct shared {
+    struct call c; /* complete before the first ticket */
+    atomic_ullong ticket; /* first operation of a group, and the next of its parts that nobody has taken */
+    atomic_llong done;
+};
+
+static int64_t parts_of_group(const struct call *c, const struct op *op)
+{
+    int64_t parts = 0;
+    for (int64_t n = 0; n < op->together; n++)
+        parts += parts_of(c, op + n);
+    return parts;
+}
+
+static void run_part_of_group(const struct call *c, const struct op *op, int64_t part)
+{
+    for (; part >= parts_of(c, op); op++)
+        part -= parts_of(c, op);
+    run_parts(c, op, part, part + 1);
+}
+
+static int64_t bytes_of_group(const struct call *c, const struct op *op)
+{
+    int64_t bytes = 0;
+    for (int64_t n = 0; n < op->together; n++, op++) {
+        if (op->kind == LINEAR)
+            bytes += 4 * op->size[0] * op->size[1];
+        else if (op->kind == RWKV6 || op->kind == SSD)
+            bytes += 8 * c->batch * op->size[0] * op->size[1] * op->size[2];
+        else if (op->kind == ATTENTION)
+            bytes += 8 * c->batch * op->size[0] * op->size[1] * op->size[2];
+    }
+    return bytes;
+}
+
+/* Take parts of group `n` until there are none; gives how many this thread did. */
+static int64_t take_parts(struct shared *s, int64_t n)
+{
+    const struct op *op = &s->c.ops[n];
+    int64_t parts = parts_of_group(&s->c, op), mine = 0;
+    unsigned long long seen = atomic_load_explicit(&s->ticket, memory_order_acquire);
+    while ((int64_t)(seen >> 32) == n && (int64_t)(seen & NOTHING) < parts)
+        if (atomic_compare_exchange_weak(&s->ticket, &seen, seen + 1)) {
+            run_part_of_group(&s->c, op, (int64_t)(seen & NOTHING));
+            atomic_fetch_add_explicit(&s->done, 1, memory_order_release);
+            mine++;
+            seen = atomic_load_explicit(&s->ticket, memory_order_acquire);
+        }
+    return mine;
+}
+
+static void lead(struct shared *s)
+{
+    for (int64_t n = 0; n < s->c.count; n += s->c.ops[n].together) {
+        const struct op *op = &s->c.ops[n];
+        if (bytes_of_group(&s->c, op) <= SMALL) {
+            for (int64_t i = 0; i < op->together; i++)
+                run_all(&s->c, op + i);
+            continue;
+        }
+        int64_t parts = parts_of_group(&s->c, op);
+        atomic_store_explicit(&s->done, 0, memory_order_relaxed);
+        atomic_store_explicit(&s->ticket, (unsigned long long)n << 32, memory_order_release);
+        take_parts(s, n);
+        for (int64_t spin = 0; atomic_load_explicit(&s->done, memory_order_acquire) < parts; spin++)
+            if (spin < SPINS)
+                PAUSE();
+            else
+                sched_yield();
+    }
+}
+
+static void help(struct shared *s)
+{
+    for (int64_t spin = 0;;) {
+        unsigned long long seen = atomic_load_explicit(&s->ticket, memory_order_acquire);
+        int64_t n = (int64_t)(seen >> 32);
+        if (n >= s->c.count)
+            return;
+        if ((seen & NOTHING) != NOTHING && take_parts(s, n))
+            spin = 0;
+        else if (++spin < SPINS)
+            PAUSE();
+        else
+            sched_yield();
+    }
+}
+
+/* Task 0 leads and is begun first, so whoever runs another one is either beside it or comes when all is done. */
+static int run_shared(const void *job, int64_t task)
+{
+    struct shared *s = *(struct shared *const *)job;
+    if (task) {
+        help(s);
+        return 0;
+    }
+    s->c.memory[REGISTER] = think_scratch(4 * (size_t)(s->c.batch * s->c.stride[REGISTER]));
+    if (s->c.memory[REGISTER])
+        lead(s);
+    atomic_store_explicit(&s->ticket, (unsigned long long)s->c.count << 32 | NOTHING, memory_order_release);
+    return s->c.memory[REGISTER] ? 0 : NO_MEMORY;
 }
 
 /* Code int64 [count, WORDS]; tokens_and_rows int64 [2, batch]; lengths int64 [streams]; state and ring [streams, width]. */
@@ -77,9 +203,16 @@ KERNEL(decode)(const struct op *code, int64_t count, int64_t batch, const int64_
         .lengths = lengths, .memory = {NULL, state, ring, weights, logits},
         .stride = {registers, state_width, ring_width, 0, vocabulary},
     };
-    c.tasks = 1;
-    (void)threads;
-    int result = think_parallel(run_streams, &c, c.tasks, c.tasks);
+    int result;
+    if (threads == 1 || batch >= STREAMS_EACH * threads) {
+        struct division d = {c, threads < batch ? threads : batch};
+        result = think_parallel(run_streams, &d, d.tasks, threads);
+    } else {
+        struct shared s = {.c = c}, *job = &s;
+        atomic_init(&s.ticket, NOTHING);
+        atomic_init(&s.done, 0);
+        result = think_parallel(run_shared, &job, threads, threads);
+    }
     for (int64_t i = 0; i < batch && !result; i++)
         lengths[c.rows[i]]++;
     return result;

@@ -11,15 +11,16 @@ enum kind {
     EMBED, NORM, GROUP_NORM, LINEAR, RWKV6, SSD, CONV, ROTARY, TURN, ATTENTION
 };
 enum space { REGISTER, STATE, RING, WEIGHT, LOGITS };
-enum { WORDS = 32, INPUTS = 8, BLOCK = 64, LANES = 16 };
+enum { WORDS = 32, INPUTS = 7, BLOCK = 64, LANES = 16 };
 
 struct operand {
     int64_t space, offset, width;
 };
 struct op {
-    int64_t kind, size[3];
+    int64_t kind, together, size[3]; /* together: this one and those after it that do not wait for one another */
     double constant;
     struct operand out, in[INPUTS];
+    int64_t unused[2];
 };
 _Static_assert(sizeof(struct op) == 8 * WORDS, "the words of an operation");
 
@@ -29,7 +30,7 @@ struct call {
     int64_t *lengths;
     float *memory[5];
     int64_t stride[5];
-    int64_t count, batch, tasks;
+    int64_t count, batch;
 };
 
 /* Where an operand of stream `i` of the call lies. */

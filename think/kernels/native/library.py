@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -117,8 +118,8 @@ def call(name: str, *arguments: Argument) -> None:
         raise MemoryError(f"native kernel {name}: no memory for its scratch space")
 
 
-def function(name: str) -> Callable[..., int]:
-    """`KERNEL(name)` of the instruction set in use, for callers that lay out its arguments, `threads` too, themselves."""
+def function(name: str) -> Any:
+    """The ctypes function of `KERNEL(name)`, for callers that lay out its arguments, `threads` too, themselves."""
     return _function(name, level())
 
 
