@@ -128,6 +128,10 @@ class Feed:
         """Show nothing later than this step; None shows everything."""
         self._wish(until=until)
 
+    def refresh(self) -> None:
+        """Give a view at the next tick, whatever changed."""
+        self._heeded = None
+
     def _wish(self, **changes: Any) -> None:
         with self._lock:
             self._wishes = replace(self._wishes, **changes)

@@ -4,6 +4,7 @@ A run is mostly step records with the same numeric fields. They are decoded stra
 about 1.5 µs a line; lines that the struct cannot read go through the ordinary decoder one by one. numpy and msgspec.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +62,7 @@ class Block:
 
 
 NEWLINE = 10
+_ESCAPED = re.compile(r'[\x00-\x1f"\\\ud800-\udfff]')
 
 
 class Decoder:
@@ -72,8 +74,8 @@ class Decoder:
         self.know((*_declared("step"), *names))
 
     def know(self, names: Sequence[str]) -> None:
-        """Read these fields of step records too."""
-        self.names = tuple(dict.fromkeys((*self.names, *names)))
+        """Read these fields of step records too; names that need an escape in JSON are no names of figures."""
+        self.names = tuple(dict.fromkeys((*self.names, *filter(usable, names))))
         figures = [(f"f{number}", float | str | None, ABSENT) for number in range(len(self.names))]
         # Python names may not be all that JSON allows, so the fields are numbered and renamed.
         line = msgspec.defstruct(
@@ -126,7 +128,8 @@ class Decoder:
                 continue
             found.newer |= record.version > VERSION
             if record.kind == "step":
-                new = [name for name in record.fields if name not in self.names and record.number(name) is not None]
+                unknown = (name for name in record.fields if name not in self.names and usable(name))
+                new = [name for name in unknown if record.number(name) is not None]
                 if new:
                     self.know(new)
 
@@ -179,13 +182,21 @@ class Decoder:
             return None
 
 
+def usable(name: str) -> bool:
+    """Whether a field can be a column: msgspec's structs know no escapes in names."""
+    return _ESCAPED.search(name) is None
+
+
 def figures(record: Record) -> dict[str, float]:
     """The numbers in a record, those in an object inside it under `name.key`; words such as "nan" count as numbers."""
     found: dict[str, float] = {}
     for name, value in record.fields.items():
+        if not usable(name):
+            continue
         if isinstance(value, dict):
             inner = Record(record.kind, fields=value)
-            found |= {f"{name}.{key}": number for key in value if (number := inner.number(key)) is not None}
+            numbers = {key: inner.number(key) for key in value if usable(key)}
+            found |= {f"{name}.{key}": number for key, number in numbers.items() if number is not None}
         elif (number := record.number(name)) is not None:
             found[name] = number
     return found

@@ -424,13 +424,18 @@ class Index:
             text = text[end:]
         self._newer_block(text, segment)
 
+    def _is_added(self, segment: Segment) -> bool:
+        """Whether what is followed goes into the curves; not while all that was read waits for the backfill again."""
+        return self.deep and segment.first < segment.read
+
     def _newer_block(self, text: bytes, segment: Segment) -> None:
         if not text:
             return
         block = self._decoder.block(text)
-        if self.deep:
+        if self._is_added(segment):
             self.curves.add(block, inf)
-        self._count(block)
+            self._count(block)
+        self.changed = True
         for record in block.others:
             self.latest.take(record)
         for line in text[-LATEST_BYTES:].split(b"\n")[-LATEST_LINES:]:

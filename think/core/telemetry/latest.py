@@ -65,9 +65,7 @@ class Latest:
             self.pauses.append(record.number("seconds") or 0.0)
 
     def earlier(self, record: Record) -> None:
-        """A record older than all before that fills what is not known yet."""
-        if self.start is not None and superseded_by(self.start, record):
-            return
+        """A record older than all before, and not superseded, that fills what is not known yet."""
         if record.kind == "eval" and self.evaluation is None:
             self.evaluation = record
         elif record.kind == "run_start" and self.start is None:
