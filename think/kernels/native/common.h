@@ -58,15 +58,27 @@ INLINE vec choose(ivec where, vec yes, vec no)
 INLINE vec smaller(vec a, vec b) { return choose(a < b, a, b); }
 INLINE vec larger(vec a, vec b) { return choose(a > b, a, b); }
 
+/* The lanes i, j, k, l of a and b put side by side. */
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (four_places){i, j, k, l})
+typedef int32_t four_places __attribute__((vector_size(16)));
+#endif
+typedef float four __attribute__((vector_size(16)));
+
 /* The sum of the lanes, always in the same order. */
 INLINE float total(vec value)
 {
-    float lanes[WIDTH];
-    store(lanes, value);
-    for (int step = WIDTH / 2; step > 0; step /= 2)
+    four parts[WIDTH / 4];
+    memcpy(parts, &value, sizeof value);
+#pragma GCC unroll 2
+    for (int step = WIDTH / 8; step > 0; step /= 2)
+#pragma GCC unroll 2
         for (int i = 0; i < step; i++)
-            lanes[i] += lanes[i + step];
-    return lanes[0];
+            parts[i] += parts[i + step];
+    four sum = parts[0] + SHUFFLE(parts[0], parts[0], 2, 3, 0, 1);
+    return sum[0] + sum[1];
 }
 
 /* e^x within 1 unit in the last place or so; 0 below -87 and for -inf, inf above 88.7; NaN stays NaN. */

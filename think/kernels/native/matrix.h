@@ -102,15 +102,7 @@ INLINE void multiply(int64_t rows, int64_t columns, int64_t depth, const float *
     combine(rows, columns, depth, part, of);
 }
 
-typedef float four __attribute__((vector_size(16)));
 typedef float four_at __attribute__((vector_size(16), aligned(4), may_alias));
-
-#if defined(__clang__) || __GNUC__ >= 12
-#define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
-#else
-typedef int32_t four_places __attribute__((vector_size(16)));
-#define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (four_places){i, j, k, l})
-#endif
 
 /* to [columns, rows] = from [rows, columns]. */
 static void transpose(int64_t rows, int64_t columns, const float *from, int64_t from_stride, float *to,

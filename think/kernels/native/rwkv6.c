@@ -97,6 +97,28 @@ static void read_chunk_rows(float *to, int64_t stride, const void *from, int64_t
     memset(to + length * stride, 0, sizeof(float) * (CHUNK - length) * stride);
 }
 
+INLINE int64_t bytes(int64_t kind) { return kind == BFLOAT16 ? 2 : 4; }
+
+/* Ask for one token's numbers, which will be wanted soon: rows of one head are too far apart for the processor to see
+ * them coming. These are inlined, for the compiler drops calls of functions that only ask. */
+INLINE void expect(const void *tensor, int64_t first, int64_t count, int64_t kind)
+{
+    const char *from = (const char *)tensor + first * bytes(kind);
+    for (int64_t i = 0; i < count * bytes(kind); i += 64)
+        __builtin_prefetch(from + i);
+}
+
+INLINE void expect_token(const job *j, const place *at, int64_t t)
+{
+    if (t < 0 || t >= j->time)
+        return;
+    int64_t first = token(j, at, t, j->key);
+    expect(j->r, first, j->key, j->kind_r);
+    expect(j->k, first, j->key, j->kind_k);
+    expect(j->log_decay, first, j->key, j->kind_decay);
+    expect(j->v, token(j, at, t, j->value), j->value, j->kind_v);
+}
+
 /* Read a chunk and meet its pairs: fills all of it. */
 static void fill(const job *j, const place *at, const float *bonus, chunk *c)
 {
@@ -176,12 +198,14 @@ INLINE void carry_tile(const int vectors, float *to, const float *from, const fl
             store(to + i * wide + j * WIDTH, sum[i][j]);
 }
 
-/* to [deep, wide] = diag(decay) from + a^T b. */
+/* to [deep, wide] = diag(decay) from + a^T b, for a chunk; meanwhile the next one is asked for. */
 static __attribute__((noinline)) void carry(float *to, const float *from, const float *decay, const float *a,
-                                            const float *b, const place *at)
+                                            const float *b, const job *j, const place *at, int64_t next)
 {
     for (int64_t i = 0; i < at->deep; i += 4) {
         int64_t n = 0, row = i * at->wide;
+        if (i < 4 * CHUNK)
+            expect_token(j, at, next + i / 4);
         for (; n + 2 * WIDTH <= at->wide; n += 2 * WIDTH)
             carry_tile(2, to + row + n, from + row + n, NULL, NULL, at->wide, decay + i, a + i, at->deep, b + n);
         if (n < at->wide)
@@ -191,9 +215,16 @@ static __attribute__((noinline)) void carry(float *to, const float *from, const 
 
 /* The same in place, backwards; met [deep] becomes the sum over columns of what was there before times `with`. */
 static __attribute__((noinline)) void carry_back(float *state, const float *with, float *met, const float *decay,
-                                                 const float *a, const float *b, const place *at)
+                                                 const float *a, const float *b, const job *j, const place *at,
+                                                 int64_t begin)
 {
     for (int64_t i = 0; i < at->deep; i += 4) {
+        if (i < 4 * CHUNK) {
+            int64_t t = begin + i / 4;
+            expect_token(j, at, t - SEGMENT);
+            if (t >= CHUNK)
+                expect(j->d_out, token(j, at, t - CHUNK, j->value), j->value, j->kind_v);
+        }
         float lanes[4 * WIDTH] = {0};
         int64_t n = 0, row = i * at->wide;
         for (; n + 2 * WIDTH <= at->wide; n += 2 * WIDTH) {
@@ -246,7 +277,7 @@ static int forward_task(const void *of, int64_t task)
         fill(j, &at, bonus, &c);
         multiply(c.length, wide, deep, c.receive, deep, 1, state, wide, out, wide, SET, WHOLE);
         multiply(c.length, wide, c.length, c.scores, CHUNK, 1, c.v, wide, out, wide, ADD, LEFT_LOWER);
-        carry(state, state, c.whole, c.send, c.v, &at);
+        carry(state, state, c.whole, c.send, c.v, j, &at, c.begin + c.length);
         for (int64_t t = 0; t < c.length; t++)
             write_row(j->out, token(j, &at, c.begin + t, j->value), out + t * wide, j->value, j->kind_v);
     }
@@ -362,7 +393,7 @@ static void chunk_back(const job *j, const place *at, const chunk *c, const floa
     multiply(deep, CHUNK, wide, m->d_state, wide, 1, m->v_across, CHUNK, m->send_across, CHUNK, SET, WHOLE);
     multiply(n, wide, deep, c->send, deep, 1, m->d_state, wide, m->d_v, wide, SET, WHOLE);
     multiply(n, wide, n, c->scores, 1, CHUNK, m->d_out, wide, m->d_v, wide, ADD, LEFT_UPPER);
-    carry_back(m->d_state, state, m->d_whole, c->whole, c->receive, m->d_out, at);
+    carry_back(m->d_state, state, m->d_whole, c->whole, c->receive, m->d_out, j, at, c->begin);
     transpose(deep, CHUNK, m->receive_across, CHUNK, m->d_receive, deep);
     transpose(deep, CHUNK, m->send_across, CHUNK, m->d_send, deep);
     pairs_back(c, m->bonus, deep, m->d_receive, m->d_send, m->d_whole, m->d_scores, m->d_r, m->d_k, m->d_decay,
@@ -410,7 +441,7 @@ static int backward_task(const void *of, int64_t task)
                 read_state(state, at.fresh, j, &at);
             fill(j, &at, m.bonus, c);
             if (begin + c->length < end)
-                carry(state + square, state, c->whole, c->send, c->v, &at);
+                carry(state + square, state, c->whole, c->send, c->v, j, &at, begin + c->length);
         }
         while (count-- > 0)
             chunk_back(j, &at, &chunks[count], m.states + count * square, &m);
