@@ -22,6 +22,12 @@ def test_names(operator: str) -> None:
     assert choose.resolve(operator, "reference") == "reference"
 
 
+def test_what_has_no_recurrence_has_one_form_in_torch() -> None:
+    assert "chunked" not in choose.implementations("rms_norm")
+    assert choose.resolve("rms_norm", "chunked") == "reference"
+    assert "chunked" in choose.names("rms_norm")
+
+
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_unknown_implementation_names_the_nearest_and_all(operator: str) -> None:
     given = inputs(operator, Case("any", 3))
@@ -30,7 +36,7 @@ def test_unknown_implementation_names_the_nearest_and_all(operator: str) -> None
 
 
 def test_unknown_operator() -> None:
-    with pytest.raises(ValueError, match="causal_conv, .*delta_rule, .*rwkv6, ssd"):
+    with pytest.raises(ValueError, match="causal_conv, .*delta_rule, .*rwkv6, .*ssd"):
         choose.implementations("rwkv5")
 
 

@@ -8,13 +8,18 @@ from torch.profiler import ProfilerActivity, profile
 from think.kernels import choose
 from think.kernels.compare import CASES, STATELESS, TOLERANCE, Case, call, compare, differences, evaluate, inputs
 from think.kernels.cross_entropy import _chunks, cross_entropy
+from think.kernels.rms_norm import rms_norm
+from think.kernels.scaled_sum import scaled_sum
+from think.kernels.sigmoid_gate import sigmoid_gate
+from think.kernels.squared_relu import squared_relu
+from think.kernels.token_mix import token_mix
 
 pytestmark = pytest.mark.kernel
 
 IMPLEMENTATIONS = [(operator, name) for operator in STATELESS for name in choose.usable(operator)]
 FAST = [(operator, name) for operator, name in IMPLEMENTATIONS if name != "reference"]
 ODD = (
-    Case("one row, one channel", 1, batch=1, heads=1, value=1),
+    Case("one row, five channels", 1, batch=1, heads=1, value=5),
     Case("fewer channels than a vector", 5, heads=1, value=3),
     Case("whole vectors", 33, heads=4, value=16),
     Case("more channels than a block", 9, heads=5, value=71),
@@ -163,3 +168,59 @@ def test_cross_entropy_refuses_what_does_not_fit(name: str) -> None:
         cross_entropy(hidden, table, targets.int(), torch.ones(4), implementation=name)
     with pytest.raises((IndexError, RuntimeError)):
         cross_entropy(hidden, table, targets + 5, torch.ones(4), implementation=name)
+
+
+@pytest.mark.parametrize("name", choose.usable("rms_norm"))
+def test_rms_norm_without_a_gate(name: str) -> None:
+    x, weight = torch.randn(5, 2, 11).requires_grad_(), torch.randn(11).requires_grad_()
+    found = rms_norm(x, weight, epsilon=1e-3, implementation=name)
+    expected = x * (x.square().mean(-1, keepdim=True) + 1e-3).rsqrt() * weight
+    torch.testing.assert_close(found, expected)
+    cotangent = torch.randn_like(x)
+    for one, other in zip(
+        torch.autograd.grad(found, (x, weight), cotangent),
+        torch.autograd.grad(expected, (x, weight), cotangent),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", choose.usable("scaled_sum"))
+def test_scaled_sum_with_one_gain(name: str) -> None:
+    x, z, b = (torch.randn(shape).requires_grad_() for shape in ((3, 7, 5), (3, 7, 5), (5,)))
+    found = scaled_sum(x, z, b, implementation=name)
+    torch.testing.assert_close(found, x + z * b)
+    d_x, d_z, d_b = torch.autograd.grad(found.sum(), (x, z, b))
+    torch.testing.assert_close(d_x, torch.ones_like(x))
+    torch.testing.assert_close(d_z, b.expand_as(z))
+    torch.testing.assert_close(d_b, z.sum((0, 1)))
+
+
+@pytest.mark.parametrize("name", choose.usable("token_mix"))
+@pytest.mark.parametrize("time", [1, 32, 33, 70])
+def test_token_mix_with_fixed_shares(name: str, time: int) -> None:
+    """Token by token, with documents that begin at the edges of what one thread works on."""
+    x, last, share = (torch.randn(shape).requires_grad_() for shape in ((2, time, 9), (2, 9), (2, 9)))
+    reset = torch.zeros(2, time, dtype=torch.bool)
+    reset[0, [t for t in (0, 31, 32, 64) if t < time]] = True
+    found = token_mix(x, last, share, reset=reset, implementation=name)
+    expected = []
+    for t in range(time):
+        before = torch.where(reset[:, t, None], 0.0, last if t == 0 else x[:, t - 1])
+        expected.append(x[:, t] * (1 - share[:, None]) + before * share[:, None])
+    torch.testing.assert_close(found, torch.stack(expected, 2))
+    cotangent = torch.randn_like(found)
+    leaves = x, last, share
+    for one, other in zip(
+        torch.autograd.grad(found, leaves, cotangent),
+        torch.autograd.grad(torch.stack(expected, 2), leaves, cotangent),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", choose.usable("squared_relu"))
+def test_what_is_not_a_number_stays_so(name: str) -> None:
+    x = torch.tensor([float("nan"), -1.0, 2.0] * 7)
+    assert squared_relu(x, implementation=name).isnan().tolist() == x.isnan().tolist()
+    assert sigmoid_gate(x, x, implementation=name).isnan().tolist() == x.isnan().tolist()

@@ -244,7 +244,7 @@ def _kernels(asked: str, device: str) -> dict[str, str]:
 
     Raises BadSettings for a name that not every operator of the models has, MachineCannot for one that cannot run here.
     """
-    known = set.intersection(*(set(choose.implementations(operator)) for operator in choose.operators()))
+    known = set.intersection(*(choose.names(operator) for operator in choose.operators()))
     if asked not in (choose.AUTO, *known):
         raise BadSettings(
             f"no implementation of the kernels is named {asked!r}",

@@ -4,7 +4,8 @@ An operator is a sub-package of `think.kernels`; each module in it, but for name
 implementation and exports `run`. A new file is a new implementation: nothing here is edited, unless "auto" should
 prefer it. An implementation that cannot run on every machine, device and type of number exports `lacks(device, kind)`
 too, which gives the reason why it cannot, or None. "auto" is the first of PREFERENCE that can; `resolve` tells what it
-became, once for each operator, device and type.
+became, once for each operator, device and type. "chunked" names the best form in torch's own operations: of an operator
+without a recurrence there is one such form, its reference.
 """
 
 import difflib
@@ -17,8 +18,8 @@ from typing import Any
 
 import torch
 
-AUTO = "auto"
-PREFERENCE = ("native", "chunked", "reference")
+AUTO, CHUNKED, REFERENCE = "auto", "chunked", "reference"
+PREFERENCE = ("native", CHUNKED, REFERENCE)
 "What auto takes: the first of these that the operator has and that can run on the device, with its type of number."
 
 _HERE = Path(__file__).parent
@@ -61,6 +62,11 @@ def usable(operator: str, device: str = "cpu", kind: torch.dtype = torch.float32
     return tuple(name for name in implementations(operator) if lacking(operator, name, device, kind) is None)
 
 
+def names(operator: str) -> set[str]:
+    """Names that an operator answers to: those of its implementations, and "chunked" in any case."""
+    return {CHUNKED, *implementations(operator)}
+
+
 @functools.cache
 def resolve(operator: str, implementation: str = AUTO, device: str = "cpu", kind: torch.dtype = torch.float32) -> str:
     """The name that an implementation's name stands for: itself, or what "auto" becomes.
@@ -68,8 +74,10 @@ def resolve(operator: str, implementation: str = AUTO, device: str = "cpu", kind
     Raises ValueError, with the nearest and all names, when the operator has no such implementation, and CannotRun when
     it has one that cannot run on this machine, device or type of number.
     """
+    available = implementations(operator)
+    if implementation == CHUNKED and CHUNKED not in available:
+        return REFERENCE
     if implementation == AUTO:
-        available = implementations(operator)
         able = (name for name in PREFERENCE if name in available and lacking(operator, name, device, kind) is None)
         return next(able)
     reason = lacking(operator, implementation, device, kind)

@@ -112,7 +112,8 @@ def inputs(operator: str, case: Case, *, kind: torch.dtype = torch.float32, seed
         for row in range(case.batch):
             reset[row, [(token + row) % case.time for token in case.resets]] = True
     if operator in STATELESS:
-        tensors, options = stateless.inputs(operator, case.batch * case.time, case.heads * case.value, normal)
+        sizes = stateless.Sizes(case.batch, case.time, case.heads, case.heads * case.value, reset)
+        tensors, options = stateless.inputs(operator, sizes, normal)
         reset = None
     else:
         tensors = _INPUTS[operator](case, normal)
@@ -124,7 +125,8 @@ def call(operator: str, implementation: str, given: Inputs) -> dict[str, Tensor]
     """Results of one call by name: `out` and `state`, or what an operator without a state gives."""
     if operator in STATELESS:
         found = STATELESS[operator](**given.tensors, **given.options, implementation=implementation)
-        return dict(zip(stateless.RESULTS[operator], found if isinstance(found, tuple) else (found,), strict=True))
+        names = stateless.RESULTS.get(operator, ("out",))
+        return dict(zip(names, found if isinstance(found, tuple) else (found,), strict=True))
     run = OPERATORS[operator]
     out, state = run(**given.tensors, reset=given.reset, implementation=implementation, **given.options)
     return {"out": out, "state": state}
