@@ -17,11 +17,20 @@ nats per token. None says "not known (yet)".
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from think.tui.boards import Finding as Finding
+from think.tui.boards import GateBoard as GateBoard
+from think.tui.boards import GateRow as GateRow
+from think.tui.boards import HandoffView as HandoffView
+from think.tui.boards import Level as Level
+from think.tui.boards import Notice as Notice
+from think.tui.boards import SessionRow as SessionRow
+from think.tui.boards import TaskRow as TaskRow
+from think.tui.boards import nothing
 
 Array = NDArray[np.float64]
 State = Literal[
@@ -30,24 +39,6 @@ State = Literal[
 """unread: not looked at yet, the first frames of a folder with many runs;   gone: the folder was removed meanwhile."""
 
 LIVE: frozenset[State] = frozenset({"running", "stalled"})
-Level = Literal["info", "warning", "error"]
-_NONE: Mapping[str, Any] = MappingProxyType({})
-
-
-def _nothing() -> Mapping[str, Any]:
-    return _NONE
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something a person should know about what is read: a cut file, garbage, a record of a newer version.
-
-    count: how often it happened; the text does not repeat it.
-    """
-
-    level: Level
-    text: str
-    count: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +102,7 @@ class RunRow:
     held_out_step: int | None = None
     speed: float | None = None
     time_left: float | None = None
-    gates: Mapping[str, int] = field(default_factory=_nothing)
+    gates: Mapping[str, int] = field(default_factory=nothing)
     updated: float | None = None
     started: float | None = None
     silence: float | None = None
@@ -201,17 +192,17 @@ class RunView:
     """
 
     row: RunRow
-    curves: Mapping[str, Series] = field(default_factory=_nothing)
-    shares: Mapping[str, Series] = field(default_factory=_nothing)
+    curves: Mapping[str, Series] = field(default_factory=nothing)
+    shares: Mapping[str, Series] = field(default_factory=nothing)
     limits: tuple[Limit, ...] = ()
-    layers: Mapping[str, Matrix] = field(default_factory=_nothing)
+    layers: Mapping[str, Matrix] = field(default_factory=nothing)
     anomalies: tuple[Event, ...] = ()
     anomaly_count: int = 0
     events: tuple[Event, ...] = ()
     samples: tuple[Sample, ...] = ()
     settings: tuple[Setting, ...] = ()
-    facts: Mapping[str, str] = field(default_factory=_nothing)
-    counts: Mapping[str, int] = field(default_factory=_nothing)
+    facts: Mapping[str, str] = field(default_factory=nothing)
+    counts: Mapping[str, int] = field(default_factory=nothing)
     records: int = 0
     bytes: int = 0
     done: float = 0.0
@@ -224,107 +215,6 @@ class RunView:
     @property
     def health(self) -> Matrix | None:
         return self.layers.get("state_health")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One figure behind a verdict: what was seen on how much, and what was wanted."""
-
-    name: str
-    status: str
-    seen: str
-    wanted: str
-    value: float | None = None
-    count: int | None = None
-    interval: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GateRow:
-    """One gate on the board.
-
-    gate       such as "g3.6";   about: what it asks, one line
-    verdict    PASS WARN FAIL NO_EVIDENCE BLOCKED WAIVED, or "" where no verdict is stored
-    evidence   the verdict's evidence in one line
-    time       ISO 8601 UTC of the verdict;   age: seconds at the time of the frame
-    after      the gate that must stand before this one;   blocks: the gates that wait for this one
-    blocked_by the gate that keeps this one from being judged, as things stand now
-    stale      why the verdict does not count for this run any more: digests or thresholds that changed
-    source     where the evidence comes from: run, spans, seed, commit
-    record     the stored verdict as plain data, everything that `think gate verify` recomputes
-    """
-
-    gate: str
-    about: str
-    verdict: str = ""
-    evidence: str = ""
-    reason: str = ""
-    remedy: str | None = None
-    findings: tuple[Finding, ...] = ()
-    time: str | None = None
-    age: float | None = None
-    after: str | None = None
-    blocks: tuple[str, ...] = ()
-    blocked_by: str | None = None
-    stale: str = ""
-    source: Mapping[str, str] = field(default_factory=_nothing)
-    record: Mapping[str, Any] = field(default_factory=_nothing)
-
-
-@dataclass(frozen=True, slots=True)
-class GateBoard:
-    """All gates in the order in which they are judged. problems: lines of verdict files that cannot be read."""
-
-    rows: tuple[GateRow, ...] = ()
-    problems: tuple[str, ...] = ()
-
-    def counts(self) -> dict[str, int]:
-        """Word -> how many gates have it; gates without a verdict do not count."""
-        found: dict[str, int] = {}
-        for row in self.rows:
-            if row.verdict:
-                found[row.verdict] = found.get(row.verdict, 0) + 1
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRow:
-    """One task of the handoff log."""
-
-    id: str
-    title: str
-    status: str
-    owner: str | None = None
-    lease_until: float | None = None
-    why: str = ""
-    checks: tuple[str, ...] = ()
-    depends: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    blocker: str = ""
-    unblocks: str = ""
-    evidence: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SessionRow:
-    """One entry of the session log."""
-
-    time: float
-    owner: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class HandoffView:
-    """The handoff log as it stands: the active task, what comes next, what is blocked, who did what."""
-
-    active: TaskRow | None = None
-    backlog: tuple[TaskRow, ...] = ()
-    blocked: tuple[TaskRow, ...] = ()
-    done: tuple[TaskRow, ...] = ()
-    sessions: tuple[SessionRow, ...] = ()
-    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,7 +306,7 @@ class View:
     log: LogPage = field(default_factory=LogPage)
     notices: tuple[Notice, ...] = ()
     until: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=_nothing)
+    extra: Mapping[str, Any] = field(default_factory=nothing)
 
     def find(self, name: str) -> RunRow | None:
         """The row of a run."""

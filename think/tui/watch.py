@@ -7,7 +7,7 @@ from pathlib import Path
 
 from think.core.telemetry.index import Index
 from think.core.telemetry.process import Identity
-from think.tui.view import GateBoard, RunRow, RunView, State
+from think.tui.view import GateBoard, RunRow, RunView, Setting, State
 from think.tui.views import gates, run, settings
 
 ALIVE_SECONDS = 1.0
@@ -77,7 +77,8 @@ class Watch:
             return
         self._looked = mono
         if self._moved("settings.toml", "plan.json", "report.md"):
-            found, problem = (), None
+            found: tuple[Setting, ...] = ()
+            problem = None
             try:
                 found = settings.read(self.path / "settings.toml")
             except settings.Unreadable as error:

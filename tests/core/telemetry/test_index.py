@@ -13,8 +13,9 @@ import pytest
 from think.core.telemetry import index as index_module
 from think.core.telemetry import stretches
 from think.core.telemetry.columns import figures
-from think.core.telemetry.index import GARBAGE, NEWER, OVERLONG, TORN, Index
+from think.core.telemetry.index import Index
 from think.core.telemetry.records import Record, encode
+from think.core.telemetry.segment import GARBAGE, NEWER, OVERLONG, TORN
 from think.core.telemetry.sidecar import Sidecars, default_folder
 from think.core.telemetry.summary import Summary
 from think.core.telemetry.tail import read

@@ -142,7 +142,7 @@ class Buckets:
 
     def ends_between(self, step: float) -> bool:
         """Whether some bucket holds this step and could hold the next one: cutting after it would be inexact."""
-        return self.width > 1 and (step + 1) % self.width != 0 and bool(((step // self.width) == self.keys).any())
+        return self.width > 1 and (step + 1) % self.width != 0 and step // self.width in self.keys
 
 
 def width_for(steps: Array, width: int, most: int = MOST) -> int:

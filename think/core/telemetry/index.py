@@ -23,8 +23,10 @@ from think.core.telemetry.buckets import Buckets, joined
 from think.core.telemetry.columns import Block, Decoder
 from think.core.telemetry.curves import Curves
 from think.core.telemetry.latest import Latest
-from think.core.telemetry.records import LARGEST_RECORD, LIFECYCLE, Record
-from think.core.telemetry.stretches import BLOCK, backwards, head, head_bytes, last_line_end, onwards, probes
+from think.core.telemetry.newest import LATEST_BYTES, evaluation_in, find, record_of, seek_evaluation
+from think.core.telemetry.records import LARGEST_RECORD, Record
+from think.core.telemetry.segment import GARBAGE, NEWER, OF_LINES, OVERLONG, TORN, Segment, resumed_from
+from think.core.telemetry.stretches import backwards, head, onwards, probes
 from think.core.telemetry.summary import SPEED_STEPS
 from think.core.telemetry.writer import segment_number, segments
 
@@ -34,47 +36,8 @@ TAIL_BYTES = 1024 * 1024
 PROBES = 1000
 "Lines looked at all over the history before the first picture, about 10 ms; a curve is some 380 dots wide."
 
-LATEST_BYTES = 64 * 1024
-"Of the tail, decoded record by record for the newest facts: more than SPEED_STEPS step records."
-
 LATEST_LINES = SPEED_STEPS + 2
 "Of what was appended at once, decoded record by record: as many as the newest facts are made of."
-
-SEARCH_BYTES = 64 * 1024 * 1024
-"How far back the newest evaluation is looked for."
-
-
-@dataclass
-class Segment:
-    """One telemetry file. Bytes [begun, first) wait for the backfill; before and behind them all is in the curves.
-
-    read    where following goes on
-    cut     records of later steps in here are superseded by what later segments begin with
-    inner   the same by a start inside this segment, for what stands before it
-    node    device and inode;   mark: its first bytes, since a new file may get the inode of an old one
-    closed  a later segment exists and this one was read to its end
-    """
-
-    path: Path
-    node: tuple[int, int]
-    size: int
-    begun: int = 0
-    first: int = 0
-    read: int = 0
-    cut: float = inf
-    inner: float = inf
-    skipping: bool = False
-    closed: bool = False
-    mark: bytes = b""
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that wait for the backfill."""
-        return max(self.first - self.begun, 0)
-
-    def settle(self) -> None:
-        """Let nothing wait any more."""
-        self.first = self.begun
 
 
 @dataclass
@@ -96,7 +59,7 @@ class Index:
     # ---- what there is ----------------------------------------------------------------------------------------------
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Bytes of telemetry that count."""
         return sum(segment.size for segment in self.segments.values())
 
@@ -109,7 +72,7 @@ class Index:
     def done(self) -> float:
         """Share of the bytes that are in the curves, 0 to 1."""
         waiting = sum(segment.waiting for segment in self.segments.values())
-        return 1.0 - waiting / self.bytes if self.bytes else 1.0
+        return 1.0 - waiting / self.size if self.size else 1.0
 
     def tables(self) -> dict[str, Buckets]:
         """Buckets by kind: the exact ones, together with what was sampled where those are missing."""
@@ -127,7 +90,7 @@ class Index:
         """Look at the files for the first time: bounded work, however long the run is."""
         self._look_for_segments(first_time=True)
         self._set_cuts()
-        self._find_latest()
+        find(self.latest, list(self.segments.values()), self._decoder)
         self.changed = True
 
     def deepen(self, *, tail_bytes: int = TAIL_BYTES, most_probes: int = PROBES) -> None:
@@ -150,31 +113,7 @@ class Index:
 
     def _wait_for_all(self) -> None:
         for segment in self.segments.values():
-            segment.begun, segment.first = 0, segment.read if segment.cut >= 0 else 0
-            segment.inner = inf
-
-    def _find_latest(self) -> None:
-        """Feed the newest records of the newest segments, oldest first."""
-        texts: list[tuple[bytes, float]] = []
-        left = LATEST_BYTES
-        for segment in reversed(self.segments.values()):
-            if left <= 0:
-                break
-            if segment.cut < 0 or segment.read == 0:
-                continue
-            try:
-                text = backwards(segment.path, segment.read, block=left).text
-            except OSError:
-                continue
-            texts.append((text, segment.cut))
-            left -= len(text)
-        start, self.latest.start = self.latest.start, None
-        for text, cut in reversed(texts):
-            for line in text.split(b"\n"):
-                if line:
-                    self._latest(line, cut)
-        if self.latest.start is None:
-            self.latest.start = start
+            segment.wait()
 
     def sample(self, most: int) -> None:
         """Probe what waits for the backfill."""
@@ -198,12 +137,9 @@ class Index:
             if number in self.segments:
                 continue
             try:
-                stat = os.stat(path)
-                size = last_line_end(path, stat.st_size) if first_time else 0
-                mark = head_bytes(path, MARK) if first_time else b""
+                segment = Segment.of(path, waits=first_time)
             except OSError:
                 continue
-            segment = Segment(path, (stat.st_dev, stat.st_ino), stat.st_size, first=size, read=size, mark=mark)
             self.segments[number] = segment
             found.append(segment)
         if found:
@@ -261,28 +197,11 @@ class Index:
             return
         segment.first = stretch.start
         self._overlong(stretch.overlong)
-        self._evaluation_in(stretch.text, segment.cut)
+        evaluation_in(self.latest, stretch.text, segment.cut, self._decoder)
         self._add(stretch.text, segment)
 
-    def _evaluation_in(self, text: bytes, cut: float) -> None:
-        """Take the newest evaluation in a stretch, while none is known."""
-        stop = len(text)
-        while self.latest.evaluation is None and (at := text.rfind(EVALUATION, 0, stop)) >= 0:
-            stop = text.rfind(b"\n", 0, at) + 1
-            record = self._record(text[stop : text.find(b"\n", at)])
-            if record is not None and (record.step or 0) <= cut:
-                self.latest.earlier(record)
-
-    def _latest(self, line: bytes, cut: float) -> None:
-        record = self._record(line)
-        if record is not None and (record.step is None or record.step <= cut or record.kind in LIFECYCLE):
-            self.latest.take(record)
-
     def _record(self, line: bytes) -> Record | None:
-        try:
-            return self._decoder.record(line)
-        except ValueError:
-            return None
+        return record_of(line, self._decoder)
 
     def _add(self, text: bytes, segment: Segment) -> None:
         """Add complete lines to the curves; a run_start among them voids what stands before it."""
@@ -292,19 +211,19 @@ class Index:
         if any(record.kind == "run_start" for record in block.others):
             self._add_around_starts(text, segment)
         else:
-            self.curves.add(block, min(segment.cut, segment.inner))
+            self.curves.add(block, segment.limit)
             self._count(block)
 
     def _add_around_starts(self, text: bytes, segment: Segment) -> None:
         while (at := text.rfind(b'"run_start"')) >= 0:
             begin = text.rfind(b"\n", 0, at) + 1
             start = self._start(text[begin : text.find(b"\n", at)])
-            self._block(text[begin:], min(segment.cut, segment.inner))
+            self._block(text[begin:], segment.limit)
             text = text[:begin]
             if start is not None:
                 segment.inner = min(segment.inner, resumed_from(start))
         if text:
-            self._block(text, min(segment.cut, segment.inner))
+            self._block(text, segment.limit)
 
     def _block(self, text: bytes, cut: float) -> None:
         block = self._decoder.block(text)
@@ -324,21 +243,10 @@ class Index:
             self.changed = True
 
     def seek_evaluation(self) -> None:
-        """Look for the newest held-out loss beyond the tail, by its name alone: fast, and at most SEARCH_BYTES far."""
-        if self._evaluation_sought or self.latest.evaluation is not None:
-            return
-        self._evaluation_sought = True
-        left = SEARCH_BYTES
-        for segment in reversed(self.segments.values()):
-            stop = segment.read if segment.cut >= 0 else 0
-            while stop > 0 and left > 0 and self.latest.evaluation is None:
-                try:
-                    stretch = backwards(segment.path, stop, block=4 * BLOCK)
-                except OSError:
-                    break
-                self._evaluation_in(stretch.text, segment.cut)
-                left -= stop - stretch.start
-                stop = stretch.start
+        """Look once for the newest held-out loss beyond what was read at first."""
+        if not self._evaluation_sought:
+            self._evaluation_sought = True
+            seek_evaluation(self.latest, list(self.segments.values()), self._decoder)
 
     # ---- following --------------------------------------------------------------------------------------------------
 
@@ -371,20 +279,16 @@ class Index:
 
     def _read_on(self, segment: Segment, until: Callable[[], bool], *, last: bool) -> bool:
         stat = os.stat(segment.path)
-        if stat.st_size == segment.size and (stat.st_dev, stat.st_ino) == segment.node and segment.read == stat.st_size:
-            pass
-        elif (stat.st_dev, stat.st_ino) != segment.node or not self._same_mark(segment):
+        if segment.replaced(stat):
             self.notices[f"{segment.path.name} was replaced; reading all again"] += 1
-            self.sampled, self.latest = Curves(), Latest()
-            segment.node, segment.cut, segment.read = (stat.st_dev, stat.st_ino), inf, 0
-            segment.skipping, segment.mark, segment.size = False, b"", stat.st_size
+            segment.begin_again(stat)
+            self.latest = Latest()
             self.read_again()
             self.sampled = Curves()
         elif stat.st_size < segment.read:
             self.notices[f"{segment.path.name} was cut from {segment.read:,} to {stat.st_size:,} bytes"] += 1
-            segment.read = stat.st_size
-            segment.begun, segment.first = min(segment.begun, segment.read), min(segment.first, segment.read)
-            segment.skipping, self.changed = False, True
+            segment.cut_to(stat.st_size)
+            self.changed = True
         segment.size = stat.st_size
         while segment.read < segment.size:
             was = segment.skipping
@@ -404,14 +308,6 @@ class Index:
             if segment.read < segment.size:
                 self.notices[TORN] += 1
         return False
-
-    def _same_mark(self, segment: Segment) -> bool:
-        """Whether a file begins as it did; one that was cut below its mark is another matter."""
-        begins = head_bytes(segment.path, MARK)
-        same = begins[: len(segment.mark)] == segment.mark[: len(begins)]
-        if same and len(begins) > len(segment.mark):
-            segment.mark = begins
-        return same
 
     def _newer_lines(self, text: bytes, segment: Segment) -> None:
         while (at := text.find(b'"run_start"')) >= 0:
@@ -439,8 +335,9 @@ class Index:
         for record in block.others:
             self.latest.take(record)
         for line in text[-LATEST_BYTES:].split(b"\n")[-LATEST_LINES:]:
-            if line and (record := self._record(line)) is not None and record.kind == "step":
-                self.latest.take(record)
+            newest = self._record(line) if line else None
+            if newest is not None and newest.kind == "step":
+                self.latest.take(newest)
 
     def _void(self, cut: float, beginning: Segment) -> None:
         """A process that starts now does again what came after step `cut`."""
@@ -461,24 +358,3 @@ class Index:
         self._wait_for_all()
         for key in OF_LINES:
             del self.notices[key]
-
-
-MARK = 256
-"Bytes at the start of a segment that tell it from another: a record with its time."
-
-EVALUATION = b'"kind":"eval"'
-"As the writer writes it."
-
-GARBAGE = "lines that are no records were passed over"
-NEWER = "records of a newer format are shown as far as they are understood"
-OVERLONG = "lines longer than 1 MiB were passed over"
-OF_LINES = (GARBAGE, NEWER, OVERLONG)
-"Notices about lines, counted while they are read."
-
-TORN = "segments end in a torn line, which was passed over"
-
-
-def resumed_from(start: Record) -> float:
-    """The last step that a start keeps; -1 when it keeps none."""
-    step = start.fields.get("resumed_from_step")
-    return float(step) if isinstance(step, int) and not isinstance(step, bool) else -1.0

@@ -18,8 +18,9 @@ import numpy as np
 
 from think.core.telemetry.buckets import Buckets
 from think.core.telemetry.curves import Curves
-from think.core.telemetry.index import OF_LINES, Index, Segment
+from think.core.telemetry.index import Index
 from think.core.telemetry.records import decode, encode
+from think.core.telemetry.segment import OF_LINES, Segment
 
 FORMAT = 1
 CHECKED = 4096

@@ -122,7 +122,7 @@ def view(row: RunRow, index: Index, files: Files, until: int | None = None) -> R
         facts=_facts(index.latest, files.plan),
         counts={one_line(kind): count for kind, count in index.curves.counts.items()},
         records=sum(index.curves.counts.values()),
-        bytes=index.bytes,
+        bytes=index.size,
         done=index.done,
         exact=index.exact,
         notices=notices(index, files),
@@ -143,7 +143,8 @@ def notices(index: Index, files: Files) -> tuple[Notice, ...]:
 def read_files(folder: Path, settings: tuple[Setting, ...], problem: str | None) -> Files:
     """The plan and the samples of a run folder beside its settings; what cannot be used becomes a notice."""
     found = [Notice("warning", problem)] if problem else []
-    plan, samples = None, ()
+    plan: dict[str, Any] | None = None
+    samples: tuple[Sample, ...] = ()
     try:
         plan = json.loads(_read(folder / "plan.json"))
         if not isinstance(plan, dict):
