@@ -26,6 +26,7 @@ from think.core.models import build
 from think.core.settings import RunSettings
 from think.core.training.checkpoint import Checkpoints
 from think.core.training.weights import weights
+from think.kernels.decode import native
 from think.presets.decode import decode
 from think.presets.render import as_toml
 from think.presets.sources import read
@@ -206,6 +207,41 @@ def test_the_prompt_may_come_from_stdin(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "UTF-8" in capsys.readouterr().err
 
 
+def test_several_prompts_and_samples_are_each_what_they_are_alone(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--tokens", "12", "--temperature", "1.5", "--seed", "4"]
+    prompts = ["--prompt", "Once", "--prompt", "The cat sat"]
+    texts = _answer(capsys, *prompts, "--samples", "2", *asked)["texts"]
+    assert [(text["prompt"], text["seed"]) for text in texts] == [
+        *(("Once", 4), ("Once", 5)),
+        *(("The cat sat", 4), ("The cat sat", 5)),
+    ]
+    for text in texts:
+        alone = _answer(capsys, "--prompt", text["prompt"], *asked[:-1], str(text["seed"]))
+        assert {name: alone[name] for name in text} == text
+    assert command(["generate", *prompts, *asked]) == Exit.DONE
+    assert capsys.readouterr().out == f"Once{texts[0]['text']}\n---\nThe cat sat{texts[2]['text']}\n"
+
+
+def test_the_decoder_is_the_one_that_was_asked_for(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["--prompt", "Once", "--tokens", "9", "--temperature", "0"]
+    eager = _answer(capsys, *asked, "--decoder", "eager")
+    assert eager["decoder"] == "eager"
+    auto = _answer(capsys, *asked, "--decoder", "auto")
+    assert auto["text"] == eager["text"]
+    assert auto["decoder"] == ("eager" if native.lacking() else "native")
+    monkeypatch.setattr(native, "lacking", lambda: "the library was not built")
+    assert command(["generate", *asked]) == Exit.DONE
+    assert "slower decoder, the model's own step: the library was not built" in capsys.readouterr().err
+    assert command(["generate", *asked, "--decoder", "native"]) == Exit.MACHINE_CANNOT
+    captured = capsys.readouterr()
+    assert "not built" in captured.err
+    assert captured.out == ""
+
+
 def test_control_characters_are_made_harmless(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["generate", "--prompt", "a\x1b[2Jb", "--tokens", "3", "--temperature", "0"]) == Exit.DONE
     out = capsys.readouterr().out
@@ -225,6 +261,9 @@ def test_harmful_characters_stand_in_json_unharmed(capsys: pytest.CaptureFixture
         (["--top-p", "1.5"], Exit.USAGE, "top-p"),
         (["--temperature", "-1"], Exit.USAGE, "temperature"),
         (["--tokens", "0"], Exit.USAGE, "tokens"),
+        (["--samples", "2", "--temperature", "0"], Exit.USAGE, "all be the same"),
+        (["--prompt", "-", "--prompt", "-"], Exit.USAGE, "twice"),
+        (["--decoder", "quick"], Exit.USAGE, "quick"),
         (["--run", "first-0002"], Exit.MISSING, "first-0001"),
         (["--model", "nothing/here"], Exit.MISSING, "no such folder"),
     ],

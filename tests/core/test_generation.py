@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from think.core import seeding
 from think.core.data.tokenizer import BOS, ENDOFTURN, EOS, PAD, UNK, BpeSettings, Tokenizer, train
-from think.core.errors import BadData, UsageError
-from think.core.generation import STOPS, Limits, Opened, choose, full_context, pieces, turn
+from think.core.errors import BadData, MachineCannot, UsageError
+from think.core.generation import STOPS, Limits, Opened, choose, full_context, pieces, turn, write_together
 from think.core.models import Settings, Thinking, build
+from think.core.models.decode import obstacle
 
 HYBRID = {
     "kind": "hybrid",
@@ -175,6 +176,107 @@ def test_ids_beyond_the_tokenizer_are_never_drawn(hybrid: Thinking) -> None:
 def test_nothing_read_is_an_error(hybrid: Thinking) -> None:
     with pytest.raises(UsageError, match="nothing to go on"):
         next(Opened(hybrid).write(GREEDY))
+
+
+# ---- decoders, and many texts at once -------------------------------------------------------------------------------
+
+
+def test_decoders_write_the_same_and_leave_the_same_state(hybrid: Thinking) -> None:
+    expected = Opened(hybrid, decoder="eager")
+    expected.read([BOS, 9, 17])
+    tokens = list(expected.write(Limits(tokens=40, temperature=0.0)))
+    assert expected.decoder == "eager"
+    found = _opened(hybrid, [BOS, 9, 17])
+    assert found.decoder is None
+    assert list(found.write(Limits(tokens=40, temperature=0.0))) == tokens
+    assert found.decoder == ("eager" if obstacle(hybrid) else "native")
+    assert found.state.position == expected.state.position == found.tokens
+    for name, tensor in expected.state.tensors().items():
+        torch.testing.assert_close(found.state.tensors()[name], tensor, rtol=1e-4, atol=1e-4)
+
+
+def test_reading_and_writing_take_turns(hybrid: Thinking) -> None:
+    texts = [Opened(hybrid, decoder=name) for name in ("eager", "auto")]
+    drawn = []
+    for text in texts:
+        text.read([BOS, 9])
+        first = list(text.write(Limits(tokens=3, temperature=0.0)))
+        text.read([11, 12, 13])
+        drawn.append((first, list(text.write(Limits(tokens=12, temperature=0.0))), text.tokens))
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("decoder", ["auto", "eager"])
+@pytest.mark.parametrize("mixer", [HYBRID, ATTENTION], ids=["hybrid", "attention"])
+def test_each_of_many_texts_is_what_it_is_alone(mixer: dict[str, object], decoder: str) -> None:
+    model = _model(mixer, seed=2)
+    prompts = [[BOS, 9], [BOS, *range(8, 19)], [BOS, 30, 31], [BOS, 30, 31]]
+    limits = Limits(tokens=30, temperature=1.5, top_p=0.9)
+
+    def opened(which: int) -> Opened:
+        text = Opened(model, decoder=decoder)
+        text.read(prompts[which])
+        return text
+
+    alone = [opened(which) for which in range(4)]
+    expected = [list(text.write(limits, seeding.generator(which))) for which, text in enumerate(alone)]
+    together = [opened(which) for which in range(4)]
+    drawn: list[list[int]] = [[] for _ in prompts]
+    for which, token in write_together(together, limits, [seeding.generator(which) for which in range(4)]):
+        drawn[which].append(token)
+    assert drawn == expected
+    assert len({len(tokens) for tokens in drawn}) > 1, "some end before others"
+    for one, other in zip(alone, together, strict=True):
+        assert (one.ended, one.tokens) == (other.ended, other.tokens)
+        for name, tensor in one.state.tensors().items():
+            assert torch.equal(tensor, other.state.tensors()[name]), name
+
+
+def test_texts_written_together_can_go_on_alone(hybrid: Thinking) -> None:
+    texts = [_opened(hybrid, [BOS, 9]), _opened(hybrid, [BOS, 9, 10])]
+    drawn = [token for which, token in write_together(texts, Limits(5, 0.0), [None, None]) if which == 1]
+    drawn += texts[1].write(Limits(5, 0.0))
+    assert drawn == list(_opened(hybrid, [BOS, 9, 10]).write(Limits(10, 0.0)))
+
+
+def test_another_text_begins_where_the_first_one_is(hybrid: Thinking) -> None:
+    first = _opened(hybrid, [BOS, 9, 10], allowed=30)
+    second = first.another()
+    assert list(second.write(Limits(8, 0.0))) == list(first.write(Limits(8, 0.0)))
+    assert all(token < 30 for token in first.another().write(Limits(9, 9.0, 1.0), seeding.generator(0)))
+
+
+def test_writing_takes_the_weights_as_they_are_now() -> None:
+    model = _model(HYBRID, seed=5)
+    opened = _opened(model, [BOS, 9])
+    list(opened.write(Limits(4, 0.0)))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    expected = Opened(model, opened.state, decoder="eager")
+    expected.read([12])
+    opened.read([12])
+    assert list(opened.write(Limits(12, 0.0))) == list(expected.write(Limits(12, 0.0)))
+
+
+def test_a_hook_that_comes_later_is_heard() -> None:
+    model = _model(HYBRID)
+    opened = _opened(model, [BOS, 9])
+    list(opened.write(Limits(4, 0.0)))
+    heard = []
+    model.blocks[0].register_forward_hook(lambda *_: heard.append(1))
+    list(opened.write(Limits(4, 0.0)))
+    assert opened.decoder == "eager"
+    assert len(heard) == 4
+
+
+def test_a_decoder_by_name_is_that_one_or_an_error(hybrid: Thinking) -> None:
+    with pytest.raises(UsageError, match="quick"):
+        Opened(hybrid, decoder="quick")
+    handle = hybrid.register_forward_hook(lambda *_: None)
+    with pytest.raises(MachineCannot, match="hook"):
+        Opened(hybrid, decoder="native")
+    handle.remove()
 
 
 NOTHING = torch.zeros(4)
