@@ -11,7 +11,6 @@ is a terminal that is not dumb.
 import json as json_format
 import math
 import os
-import re
 import shutil
 import sys
 import time
@@ -20,6 +19,7 @@ from contextlib import contextmanager
 from typing import IO, Any, Protocol
 
 from think.core.errors import ThinkError
+from think.core.text import HARMFUL, harmless
 
 PLAIN_PROGRESS_SECONDS = 30.0
 "Away from a terminal: often enough to see life, rare enough not to fill a log."
@@ -28,15 +28,6 @@ WIDEST_ALIGNED = 48
 "Plain columns are aligned up to here; a longer cell pushes the rest of its own line and leaves the others alone."
 
 RED, YELLOW = "31", "33"
-
-# C0 without tab and newline, DEL, C1, the characters that reorder or hide what follows them, and lone surrogates.
-_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-
-
-def harmless(text: str) -> str:
-    """The text with control characters shown as escapes, so that it can neither move a cursor nor hide anything."""
-    return _HARMFUL.sub(lambda found: ascii(found.group())[1:-1], text.replace("\r\n", "\n"))
-
 
 class Progress(Protocol):
     """What a long operation reports to."""
@@ -199,7 +190,7 @@ class Console:
         ascii_only = (sys.stdout.encoding or "utf-8").lower() not in ("utf-8", "utf8")
         text = json_format.dumps(_finite(envelope), allow_nan=False, ensure_ascii=ascii_only, default=str)
         # JSON's own escapes keep the text equal for the reader and harmless for the terminal
-        self.out(_HARMFUL.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
+        self.out(HARMFUL.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
 
     # ---- the rest -------------------------------------------------------------------------------------------------
 
