@@ -252,6 +252,8 @@ def _kernels(asked: str, device: str) -> dict[str, str]:
             expected=f"one of {choose.AUTO}, {', '.join(sorted(known))}",
         )
     try:
+        for operator in choose.operators():
+            choose.load(operator, asked, device)  # before torch.compile meets it
         return {operator: choose.resolve(operator, asked, device) for operator in choose.operators()}
     except choose.CannotRun as error:
         raise MachineCannot(str(error), where="runtime.kernels", remedy="--set runtime.kernels=auto") from None

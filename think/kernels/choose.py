@@ -86,13 +86,18 @@ def resolve(operator: str, implementation: str = AUTO, device: str = "cpu", kind
     return implementation
 
 
-@functools.cache
+_FOUND: dict[tuple[str, str, str, torch.dtype], Callable[..., Any]] = {}
+"What `load` has found: a plain table, which torch.compile can look into."
+
+
 def load(
     operator: str, implementation: str = AUTO, device: str = "cpu", kind: torch.dtype = torch.float32
 ) -> Callable[..., Any]:
     """The `run` of an implementation; imports no module that is not asked about. Raises as `resolve` does."""
-    run: Callable[..., Any] = _module(operator, resolve(operator, implementation, device, kind)).run
-    return run
+    key = (operator, implementation, device, kind)
+    if key not in _FOUND:
+        _FOUND[key] = _module(operator, resolve(*key)).run
+    return _FOUND[key]
 
 
 def _module(operator: str, implementation: str) -> ModuleType:
