@@ -11,10 +11,13 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from think.core.models.layers import linear, shift
+from think.core.models.layers import linear
 from think.core.models.roles import Component, Role
 from think.core.models.state import LayerState
 from think.kernels.decode import Operand, Program
+from think.kernels.sigmoid_gate import sigmoid_gate
+from think.kernels.squared_relu import squared_relu
+from think.kernels.token_mix import token_mix
 from think.presets.base import Settings, knob
 
 
@@ -83,6 +86,7 @@ class ChannelMix(FeedForward):
 
     def __init__(self, settings: ChannelMixSettings, width: int, output_scale: float):
         super().__init__()
+        self.implementation = "auto"
         self.mix_key = nn.Parameter(torch.full((width,), 0.5))
         self.mix_receptance = nn.Parameter(torch.full((width,), 0.5))
         self.key = linear(width, settings.inner)
@@ -95,11 +99,11 @@ class ChannelMix(FeedForward):
     def forward(
         self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T D"], LayerState]:
-        before = shift(x, state["shift"], reset)
-        key = self.key(torch.lerp(x, before, self.mix_key.to(x.dtype)))
-        receptance = self.receptance(torch.lerp(x, before, self.mix_receptance.to(x.dtype)))
-        value = self.value(functional.relu(key).square())
-        return torch.sigmoid(receptance) * value, {"shift": x[:, -1].float()}
+        share, by = torch.stack([self.mix_key, self.mix_receptance]), self.implementation
+        to_key, to_receptance = token_mix(x, state["shift"], share, reset=reset, implementation=by).unbind()
+        value = self.value(squared_relu(self.key(to_key), implementation=by))
+        out = sigmoid_gate(self.receptance(to_receptance), value, implementation=by)
+        return out, {"shift": x[:, -1].float()}
 
     def lower(self, program: Program, x: Operand) -> Operand:
         before = program.state("shift", x.width)

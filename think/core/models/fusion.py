@@ -24,6 +24,7 @@ from think.core.models.layers import linear
 from think.core.models.roles import Role
 from think.core.models.state import LayerState
 from think.kernels.decode import Operand, Program
+from think.kernels.scaled_sum import scaled_sum
 from think.presets.base import Settings, knob
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -180,11 +181,12 @@ class HybridNorm(Fusion):
 
     def __init__(self, settings: HybridNormSettings, width: int):
         super().__init__()
+        self.implementation = "auto"
         self.rwkv_gain = nn.Parameter(torch.full((width,), settings.rwkv_gain))
         self.mamba_gain = nn.Parameter(torch.full((width,), settings.mamba_gain))
 
     def fuse(self, r: Float[Tensor, "B T D"], m: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        return torch.addcmul(r * self.rwkv_gain.to(r.dtype), m, self.mamba_gain.to(r.dtype))
+        return scaled_sum(r, m, self.mamba_gain, self.rwkv_gain, implementation=self.implementation)
 
     def lower(self, program: Program, r: Operand, m: Operand, both: Operand) -> Operand:
         scaled = program.apply("multiply", r, program.vector(self.rwkv_gain))

@@ -1,4 +1,4 @@
-"""Small parts shared by the mixers: norms, token shift, low-rank maps.
+"""Small parts shared by the mixers: norms, low-rank maps.
 
 B batch  T time  D width  R rank
 """
@@ -7,12 +7,12 @@ import math
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from think.core.models.roles import Role
 from think.kernels.decode import Operand, Program
+from think.kernels.rms_norm import rms_norm
 
 EPSILON = 1e-6
 "Added to a mean square before its root: small against activations of order 1, large against float32 rounding."
@@ -25,10 +25,14 @@ class RMSNorm(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
+        self.implementation = "auto"
         self.weight = nn.Parameter(torch.ones(width))
 
-    def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        return functional.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), EPSILON)
+    def forward(
+        self, x: Float[Tensor, "*batch D"], gate: Float[Tensor, "*batch D"] | None = None
+    ) -> Float[Tensor, "*batch D"]:
+        """gate: x silu(gate) is normed in place of x."""
+        return rms_norm(x, self.weight, gate, epsilon=EPSILON, implementation=self.implementation)
 
     def lower(self, program: Program, x: Operand, out: Operand | None = None) -> Operand:
         """The same as an operation of a decoding program."""
@@ -40,14 +44,6 @@ def linear(inputs: int, outputs: int, scale: float = 1.0) -> nn.Linear:
     layer = nn.Linear(inputs, outputs, bias=False)
     nn.init.normal_(layer.weight, std=scale / math.sqrt(inputs))
     return layer
-
-
-def shift(
-    x: Float[Tensor, "B T D"], last: Float[Tensor, "B D"], reset: Bool[Tensor, "B T"] | None
-) -> Float[Tensor, "B T D"]:
-    """Each token's predecessor: `last` before the first; zeros before the first token of a document."""
-    before = torch.cat([last.to(x.dtype).unsqueeze(1), x[:, :-1]], dim=1)
-    return before if reset is None else before.masked_fill(reset.unsqueeze(-1), 0.0)
 
 
 class LowRank(nn.Module):

@@ -26,6 +26,7 @@ from think.core.models.roles import Component, Role, components, roles
 from think.core.models.state import LayerState, State, scope, under
 from think.kernels.cross_entropy import cross_entropy
 from think.kernels.decode import Operand, Program
+from think.kernels.scaled_sum import scaled_sum
 from think.presets.base import Settings as Base
 from think.presets.base import knob
 
@@ -122,10 +123,11 @@ class Scale(nn.Module):
 
     def __init__(self, width: int, start: float):
         super().__init__()
+        self.implementation = "auto"
         self.weight = nn.Parameter(torch.full((width,), start))
 
     def forward(self, x: Float[Tensor, "B T D"], branch: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        return torch.addcmul(x, branch, self.weight.to(x.dtype))
+        return scaled_sum(x, branch, self.weight, implementation=self.implementation)
 
     def lower(self, program: Program, x: Operand, branch: Operand) -> None:
         program.apply("addcmul", x, branch, program.vector(self.weight), out=x)

@@ -68,7 +68,9 @@ class Hybrid(MixerModule):
         r, rwkv_state = self.rwkv(x, state, reset)
         m, mamba_state = self.mamba(x, state, reset)
         fused, fusion_state = self.fusion(self.rwkv_norm(r), self.mamba_norm(m), state, reset)
-        return fused * self.output_scale, {**rwkv_state, **mamba_state, **fusion_state}
+        if self.output_scale != 1:
+            fused = fused * self.output_scale
+        return fused, {**rwkv_state, **mamba_state, **fusion_state}
 
     def branches(self) -> Mapping[str, nn.Module]:
         return {"rwkv": self.rwkv_norm, "mamba": self.mamba_norm}

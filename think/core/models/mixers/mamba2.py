@@ -139,7 +139,7 @@ class Mamba2(MixerModule):
             fresh=self.memory.fresh,
             implementation=self.implementation,
         )
-        gated = self.norm(rearrange(out, "B T H P -> B T (H P)").to(x.dtype) * functional.silu(gate))
+        gated = self.norm(out.flatten(2).to(x.dtype), gate)
         return self.output(gated), {"mamba.conv": window, "mamba.matrix": matrix}
 
     def lower(self, program: Program, x: Operand) -> Operand:

@@ -14,17 +14,18 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
-from torch.nn import functional
 
 from think.core.models.initialisation import RetentionSettings, rwkv_decay
-from think.core.models.layers import LowRank, linear, shift
+from think.core.models.layers import LowRank, linear
 from think.core.models.memory import TINY as TINY_MEMORY
 from think.core.models.memory import Memory, MemorySettings
 from think.core.models.mixers import Mixer, MixerModule, MixerSettings
 from think.core.models.roles import Component, Role
 from think.core.models.state import LayerState
 from think.kernels.decode import Operand, Program
+from think.kernels.group_norm import group_norm
 from think.kernels.rwkv6 import rwkv6
+from think.kernels.token_mix import token_mix
 from think.presets.base import Settings as Base
 from think.presets.base import knob
 
@@ -110,21 +111,21 @@ class Rwkv6(MixerModule):
     def normalise(self, state: LayerState) -> LayerState:
         return {**state, "rwkv.matrix": self.memory.normalise(state["rwkv.matrix"])}
 
-    def mixed(self, x: Float[Tensor, "B T D"], before: Float[Tensor, "B T D"]) -> Float[Tensor, "5 B T D"]:
+    def mixed(
+        self, x: Float[Tensor, "B T D"], last: Float[Tensor, "B D"], reset: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "5 B T D"]:
         """Each stream's own blend of a token and its predecessor, with a data-dependent share."""
-        batch, time, width = x.shape
-        difference = before - x
-        low = torch.tanh(torch.addcmul(x, difference, self.mix_all.to(x.dtype)) @ self.mix_down.to(x.dtype))
+        by = self.implementation
+        (plain,) = token_mix(x, last, self.mix_all.unsqueeze(0), reset=reset, implementation=by)
+        low = torch.tanh(plain @ self.mix_down.to(x.dtype))
         low = rearrange(low, "B T (five R) -> five (B T) R", five=len(MIXED))
         share = torch.baddbmm(self.mix.to(x.dtype).unsqueeze(1), low, self.mix_up.to(x.dtype))
-        return torch.addcmul(x, difference, share.view(-1, batch, time, width))
+        return token_mix(x, last, share.view(-1, *x.shape), reset=reset, implementation=by)
 
     def forward(
         self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T D"], LayerState]:
-        to_decay, to_receptance, to_key, to_value, to_gate = self.mixed(
-            x, shift(x, state["rwkv.shift"], reset)
-        ).unbind()
+        to_decay, to_receptance, to_key, to_value, to_gate = self.mixed(x, state["rwkv.shift"], reset).unbind()
         heads = "B T (H K) -> B T H K"
         receptance = rearrange(self.receptance(to_receptance), heads, H=self.heads)
         key = rearrange(self.key(to_key), heads, H=self.heads)
@@ -142,8 +143,15 @@ class Rwkv6(MixerModule):
             fresh=self.memory.fresh,
             implementation=self.implementation,
         )
-        normed = self.norm(rearrange(out, "B T H K -> (B T) (H K)")).view_as(x)
-        gated = normed * functional.silu(self.gate(to_gate))
+        gated = group_norm(
+            out.flatten(2),
+            self.norm.weight,
+            self.norm.bias,
+            self.gate(to_gate),
+            groups=self.heads,
+            epsilon=GROUP_EPSILON,
+            implementation=self.implementation,
+        )
         return self.output(gated), {"rwkv.shift": x[:, -1].float(), "rwkv.matrix": matrix}
 
     def lower(self, program: Program, x: Operand) -> Operand:
