@@ -73,8 +73,25 @@ def test_same_bytes_for_any_number_of_threads(operator: str) -> None:
 
 
 @pytest.mark.parametrize("operator", NAMES)
-def test_compiled_as_it_is(operator: str) -> None:
-    given = inputs(operator, Case("compiled", 40, key=4, value=3))
+def test_bfloat16_is_read_as_it_is(operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the large inputs is bfloat16 at the kernel, and the result is that of the same numbers in float32."""
+    low = inputs(operator, Case("bfloat16", 50, key=9, value=7, resets=(20,))).to(torch.bfloat16)
+    seen: list[torch.dtype] = []
+    real = library.call
+    monkeypatch.setattr(library, "call", lambda name, *given: (seen.append(given[0].dtype), real(name, *given))[1])
+    narrow = evaluate(operator, "native", low)
+    assert set(seen) == {torch.bfloat16}
+    wide = evaluate(operator, "native", low.to(torch.float32))
+    for tensor, value in wide.items():
+        torch.testing.assert_close(narrow[tensor].float(), value.to(narrow[tensor].dtype).float(), rtol=0.02, atol=0.02)
+    assert torch.equal(narrow["out"], wide["out"].to(torch.bfloat16))
+    assert torch.equal(narrow["state"], wide["state"])
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("operator", NAMES)
+def test_compiled_as_it_is(operator: str, kind: torch.dtype) -> None:
+    given = inputs(operator, Case("compiled", 40, key=4, value=3), kind=kind)
     call = torch.compile(lambda tensors: OPERATORS[operator](**tensors, implementation="native"), backend="aot_eager")
     leaves = list(given.tensors.values())
     results = []

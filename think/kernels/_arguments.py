@@ -1,11 +1,14 @@
 """What every operator does to its arguments before an implementation sees them.
 
 Implementations get tensors of one accumulation type (float32, or float64 when any input is float64), a state that is
-always there, and `reset` only when some token really resets; autocast is off while they run.
+always there, and `reset` only when some token really resets; autocast is off while they run. One that reads bfloat16
+itself (`reads_bfloat16`) gets the large inputs as they are.
 """
 
 import contextlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +24,22 @@ def accumulation_type(*tensors: Tensor | None) -> torch.dtype:
             raise TypeError(f"expected floating point tensors, got {tensor.dtype}")
         wide = wide or tensor.dtype == torch.float64
     return torch.float64 if wide else torch.float32
+
+
+_READERS: set[str] = set()
+"Modules whose `run` reads bfloat16; their names, since torch.compile can't look for a function in a set."
+
+
+def reads_bfloat16(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Marks an implementation that takes its large inputs in bfloat16 too, and gives its outputs in it."""
+    _READERS.add(run.__module__)
+    return run
+
+
+def input_type(run: Callable[..., Any], kind: torch.dtype, *tensors: Tensor) -> torch.dtype:
+    """The type in which an implementation gets these inputs: the accumulation type, or bfloat16 as they are."""
+    narrow = kind == torch.float32 and all(tensor.dtype == torch.bfloat16 for tensor in tensors)
+    return torch.bfloat16 if narrow and run.__module__ in _READERS else kind
 
 
 def expect_shape(operator: str, name: str, tensor: Tensor | None, *shape: int) -> None:
@@ -49,7 +68,7 @@ def effective_reset(reset: Tensor | None) -> Tensor | None:
 
 
 def entering_state(state: Tensor | None, fresh: Tensor | None, like: Tensor, *shape: int) -> Tensor:
-    """The state before the first token: what was given, else `fresh` for each row, else zeros."""
+    """The state before the first token: what was given, else `fresh` for each row, else zeros; of `like`'s type."""
     if state is not None:
         return state.to(like.dtype)
     if fresh is not None:

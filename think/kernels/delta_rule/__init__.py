@@ -51,14 +51,15 @@ def delta_rule(
     run = load("delta_rule", implementation, q.device.type, kind)
     with arguments.full_precision(q.device):
         fresh = None if fresh is None else fresh.to(kind)
-        wide_v, wide_beta = v.to(kind), beta.to(kind)
+        narrow = arguments.input_type(run, kind, q, k, v)
+        wide_beta = beta.to(kind)
         out, last = run(
-            q.to(kind),
-            k.to(kind),
-            wide_v,
+            q.to(narrow),
+            k.to(narrow),
+            v.to(narrow),
             wide_beta,
             wide_beta.new_zeros(beta.shape) if log_decay is None else log_decay.to(kind),
-            arguments.entering_state(state, fresh, wide_v, batch, heads, key, value),
+            arguments.entering_state(state, fresh, wide_beta, batch, heads, key, value),
             arguments.effective_reset(reset),
             fresh,
         )

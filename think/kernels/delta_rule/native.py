@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from think.kernels._arguments import full_precision
+from think.kernels._arguments import full_precision, reads_bfloat16
 from think.kernels._higher import differentiable_gradient
 from think.kernels.delta_rule._chunks import plain
 from think.kernels.native import library, operators
@@ -27,6 +27,7 @@ def lacks(device: str, kind: torch.dtype) -> str | None:
     return library.lacks(UNIT, device, kind)
 
 
+@reads_bfloat16
 def run(
     q: Tensor,
     k: Tensor,
@@ -95,8 +96,8 @@ def both(
     fresh: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Outputs and last state, as differentiable torch operations."""
-    wide = (tensor.to(state.dtype) for tensor in (q, k, v, beta, log_decay))
-    out, last = plain(*wide, state, reset, fresh)
+    kind = state.dtype
+    out, last = plain(q.to(kind), k.to(kind), v.to(kind), beta, log_decay, state, reset, fresh)
     return out.to(v.dtype), last
 
 

@@ -51,15 +51,16 @@ def ssd(
     run = load("ssd", implementation, x.device.type, kind)
     with arguments.full_precision(x.device):
         fresh = None if fresh is None else fresh.to(kind)
-        wide_x = x.to(kind)
+        narrow = arguments.input_type(run, kind, x, B, C)
+        wide_dt = dt.to(kind)
         out, last = run(
-            wide_x,
-            dt.to(kind),
+            x.to(narrow),
+            wide_dt,
             A.to(kind),
-            B.to(kind),
-            C.to(kind),
+            B.to(narrow),
+            C.to(narrow),
             D.to(kind),
-            arguments.entering_state(state, fresh, wide_x, batch, heads, width, size),
+            arguments.entering_state(state, fresh, wide_dt, batch, heads, width, size),
             arguments.effective_reset(reset),
             fresh,
         )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from think.kernels._arguments import full_precision
+from think.kernels._arguments import full_precision, reads_bfloat16
 from think.kernels._higher import differentiable_gradient
 from think.kernels.native import library, operators
 from think.kernels.ssd._chunks import plain
@@ -33,6 +33,7 @@ def lacks(device: str, kind: torch.dtype) -> str | None:
     return library.lacks(UNIT, device, kind)
 
 
+@reads_bfloat16
 def run(
     x: Tensor,
     dt: Tensor,
@@ -103,8 +104,8 @@ def both(
     fresh: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Outputs and last state, as differentiable torch operations."""
-    wide = (tensor.to(state.dtype) for tensor in (x, dt, A, B, C, D))
-    y, last = plain(*wide, state, reset, fresh)
+    kind = state.dtype
+    y, last = plain(x.to(kind), dt, A, B.to(kind), C.to(kind), D, state, reset, fresh)
     return y.to(x.dtype), last
 
 
