@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from think.core import seeding
 from think.core.data.store import Packed
@@ -168,9 +169,10 @@ def _saved_bytes(model: ModelSettings, rows: int, length: int) -> int:
         kept.append(tensor)
         return tensor
 
-    network = on_meta(model)
-    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept.append(_loss(network, torch.zeros(rows, length, dtype=torch.long)))
+    with FakeTensorMode():  # shapes without numbers, through the kernels that will really run
+        network = build(model)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            kept.append(_loss(network, torch.zeros(rows, length, dtype=torch.long)))
     for parameter in network.parameters():
         sizes.pop(parameter.untyped_storage()._cdata, None)
     return sum(sizes.values())
