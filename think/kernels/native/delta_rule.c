@@ -82,6 +82,13 @@ INLINE void write_tokens(const chunk *c, void *to, const float *from, int64_t co
         write_row(to, at + t * c->j->heads * count, from + t * stride, count, kind);
 }
 
+/* Asks for the tokens of a chunk that is to come. */
+INLINE void expect_tokens(const chunk *c, int64_t begin, const void *from, int64_t count, int64_t kind)
+{
+    int64_t length = c->j->time - begin < CHUNK ? c->j->time - begin : CHUNK;
+    expect_rows(from, token_of(c, begin) * count, c->j->heads * count, length, count, kind);
+}
+
 /* Reads q, k, v and the decays; meets all pairs: with_q = q k^T and with_k = k k^T are right up to the diagonal,
  * read = L * with_q, held = beta (L * with_k), zero from the diagonal on. */
 static void read_chunk(chunk *c)
@@ -154,6 +161,11 @@ static void forward_chunk(chunk *c)
     int64_t deep = c->deep, wide = c->wide, length = c->length;
     const float *since = c->decay.since;
     read_chunk(c);
+    if (c->end < j->time) {
+        expect_tokens(c, c->end, j->q, j->key, j->kind);
+        expect_tokens(c, c->end, j->k, j->key, j->kind);
+        expect_tokens(c, c->end, j->v, j->value, j->kind);
+    }
     combine(length, wide, j->key, WHOLE,
             (product){.a = c->k, .a_row = deep, .a_column = 1, .b = c->state, .b_stride = wide, .c = c->u,
                       .c_stride = wide, .factors = since});
@@ -237,6 +249,14 @@ static void backward_chunk(chunk *c, gradient *d)
     read_chunk(c);
     read_tokens(c, d->d_out, j->d_out, j->value, wide, j->kind);
     read_tokens(c, c->u, j->written, j->value, wide, FLOAT32);
+    if (c->begin >= CHUNK) {
+        expect_tokens(c, c->begin - CHUNK, j->q, j->key, j->kind);
+        expect_tokens(c, c->begin - CHUNK, j->k, j->key, j->kind);
+        expect_tokens(c, c->begin - CHUNK, j->v, j->value, j->kind);
+        expect_tokens(c, c->begin - CHUNK, j->d_out, j->value, j->kind);
+        expect_tokens(c, c->begin - CHUNK, j->written, j->value, FLOAT32);
+        expect_rows(kept_at(c, c->begin - CHUNK), 0, j->value, j->key, j->value, FLOAT32);
+    }
     transpose(j->key, j->value, c->state, wide, d->turned, deep);
     transpose(j->key, j->value, d->d_state, wide, d->d_turned, deep);
     if (length < CHUNK)
