@@ -16,7 +16,10 @@ from think.core.telemetry.process import Identity, identity
 LOCK_SECONDS = 10.0
 "Patience with other writers: an event takes a millisecond, so whoever holds on longer is stuck."
 
-_FIRST_NAP, _LONGEST_NAP = 0.0002, 0.01
+_NAME_BYTES = 511
+"Every name is as long as every other, so that one write puts it in the place of the last."
+
+_FIRST_NAP, _LONGEST_NAP = 0.0002, 0.002
 
 
 def lock_file(folder: Path) -> Path:
@@ -80,16 +83,13 @@ def _wait(descriptor: int, path: Path, patience: float) -> None:
 def _sign(descriptor: int) -> None:
     """Leave our name for whoever waits; a full disk is no reason to stop here."""
     with contextlib.suppress(OSError):
-        name = _name(os.getpid())
-        if os.pread(descriptor, len(name) + 1, 0) != name:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, name, 0)
+        os.pwrite(descriptor, _name(os.getpid()), 0)
 
 
 @cache
 def _name(pid: int) -> bytes:
     """Who this process is; asked again in a process that was forked."""
-    return json.dumps(identity().as_json()).encode("ascii") + b"\n"
+    return json.dumps(identity().as_json()).ljust(_NAME_BYTES).encode("ascii") + b"\n"
 
 
 def _holder(path: Path) -> Identity | None:
