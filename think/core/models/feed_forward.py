@@ -107,10 +107,10 @@ class ChannelMix(FeedForward):
 
     def lower(self, program: Program, x: Operand) -> Operand:
         before = program.state("shift", x.width)
-        key = program.linear(program.apply("lerp", x, before, program.vector(self.mix_key)), self.key.weight)
-        mixed = program.apply("lerp", x, before, program.vector(self.mix_receptance))
+        to_key = program.apply("lerp", x, before, program.vector(self.mix_key))
+        to_receptance = program.apply("lerp", x, before, program.vector(self.mix_receptance))
         program.keep(x, before)
-        receptance = program.linear(mixed, self.receptance.weight)
+        key, receptance = program.linear(to_key, self.key.weight), program.linear(to_receptance, self.receptance.weight)
         value = program.linear(program.apply("relu_square", key, out=key), self.value.weight)
         return program.apply("multiply", value, program.apply("sigmoid", receptance, out=receptance), out=value)
 

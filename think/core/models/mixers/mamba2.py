@@ -146,12 +146,12 @@ class Mamba2(MixerModule):
         """The same for one token."""
         channels = len(self.conv_bias)
         gate, to_conv = program.linear(x, self.project.weight).split(self.inner, channels)
+        step = program.linear(x, self.step_weight)
         window = program.state("mamba.conv", channels, self.window - 1, transposed=True)
         taps = (program.vector(self.conv_weight.T), program.vector(self.conv_bias))
         convolved = program.apply("conv", to_conv, *taps, window, width=channels, sizes=(channels, self.window))
         program.apply("silu", convolved, out=convolved)
         values, write, read = convolved.split(self.inner, self.state, self.state)
-        step = program.linear(x, self.step_weight)
         step = program.apply("add", step, program.vector(self.step_bias), out=step)
         head_width = self.inner // self.heads
         out = program.apply(

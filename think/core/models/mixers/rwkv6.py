@@ -160,11 +160,11 @@ class Rwkv6(MixerModule):
         blended = program.apply("lerp", x, before, program.vector(self.mix_all))
         low = program.linear(blended, self.mix_down.T)
         parts = program.apply("tanh", low, out=low).split(*[self.mix_up.shape[1]] * len(MIXED))
-        streams = []
-        for part, up, mix in zip(parts, self.mix_up, self.mix, strict=True):
-            share = program.linear(part, up.T)
-            share = program.apply("add", share, program.vector(mix), out=share)
-            streams.append(program.apply("lerp", x, before, share, out=share))
+        # maps that do not wait for one another stand together, so that threads may share them
+        streams = [program.linear(part, up.T) for part, up in zip(parts, self.mix_up, strict=True)]
+        for share, mix in zip(streams, self.mix, strict=True):
+            program.apply("add", share, program.vector(mix), out=share)
+            program.apply("lerp", x, before, share, out=share)
         program.keep(x, before)
         to_decay, *others = streams
         maps = (self.receptance, self.key, self.value, self.gate)
