@@ -45,3 +45,28 @@ def test_the_text_shows_the_same(monkeypatch, capsys):
     assert "warn  memory" in shown
     assert "think can work here (" in shown
     assert "(0 to look at)" not in shown
+
+
+def test_native_kernels_are_told_with_their_instruction_set_or_why_there_are_none(monkeypatch, capsys):
+    from think.kernels import choose
+    from think.kernels.native import library
+
+    native, kernel = doctor._native(), doctor._kernel("rwkv6")
+    if library.level() is None:
+        assert (native.standing, native.remedy is not None) == ("warn", True)
+    else:
+        assert native.found == f"yes, for {library.level()}"
+        assert "native" in kernel.found
+    monkeypatch.setattr(library, "opened", lambda: "the library was not built; build it: this command")
+    caches = (library.lacking, choose.lacking, choose.resolve)
+    try:
+        for cache in caches:
+            cache.cache_clear()
+        native, kernel = doctor._native(), doctor._kernel("rwkv6")
+        assert native.standing == "warn"
+        assert "the library was not built" in native.found
+        assert native.remedy == "build it: this command"
+        assert kernel.found == "auto is chunked; there are chunked, reference"
+    finally:
+        for cache in caches:
+            cache.cache_clear()

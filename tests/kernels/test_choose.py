@@ -36,7 +36,7 @@ def test_unknown_implementation_names_the_nearest_and_all(operator: str) -> None
 
 
 def test_unknown_operator() -> None:
-    with pytest.raises(ValueError, match="causal_conv, .*delta_rule, .*rwkv6, .*ssd"):
+    with pytest.raises(ValueError, match=r"causal_conv, .*delta_rule, .*rwkv6, .*ssd"):
         choose.implementations("rwkv5")
 
 

@@ -195,16 +195,19 @@ def _devices() -> Iterator[str]:
 
 def _kernels() -> Iterator[Finding]:
     from think.kernels import choose
-    from think.kernels.native import build, library
 
-    yield _native(library.level(), library.lacking(build.ONCE))
+    yield _native()
     for operator in choose.operators():
         yield _kernel(operator)
 
 
-def _native(instructions: str | None, reason: str | None) -> Finding:
+def _native() -> Finding:
+    """Whether there are kernels in C, for which instruction set, or why not."""
+    from think.kernels.native import build, library
+
+    reason = library.lacking(build.ONCE)
     if reason is None:
-        return Finding("native kernels", "ok", f"yes, for {instructions}")
+        return Finding("native kernels", "ok", f"yes, for {library.level()}")
     what, _, remedy = reason.partition("; ")
     return Finding("native kernels", "warn", f"no: {what}; those of torch operations are used", remedy)
 
@@ -212,11 +215,13 @@ def _native(instructions: str | None, reason: str | None) -> Finding:
 def _kernel(operator: str) -> Finding:
     """What auto is on the processor, and what cannot run there and why."""
     from think.kernels import choose
+    from think.kernels.native import build, library
 
     text = f"auto is {choose.resolve(operator)}; there are {', '.join(choose.usable(operator))}"
     for name in choose.implementations(operator):
         reason = choose.lacking(operator, name)
-        text += f"; no {name}: {reason}" if reason else ""
+        if reason and reason != library.lacking(build.ONCE):  # that one has a line of its own
+            text += f"; no {name}: {reason}"
     return Finding(f"kernel {operator}", "ok", text)
 
 

@@ -253,7 +253,8 @@ def _kernels(asked: str, device: str) -> dict[str, str]:
         )
     try:
         for operator in choose.operators():
-            choose.load(operator, asked, device)  # before torch.compile meets it
+            choose.load(operator, asked, device)  # before torch.compile meets them
+            choose.takes_narrow(operator, asked, device)
         return {operator: choose.resolve(operator, asked, device) for operator in choose.operators()}
     except choose.CannotRun as error:
         raise MachineCannot(str(error), where="runtime.kernels", remedy="--set runtime.kernels=auto") from None

@@ -57,6 +57,11 @@ def expect_reset(operator: str, reset: Tensor | None, batch: int, time: int) -> 
         raise TypeError(f"{operator}: reset must be bool, got {reset.dtype}")
 
 
+def widened(tensor: Tensor, kind: torch.dtype, narrow: bool) -> Tensor:
+    """The tensor in another type; as it is when it is bfloat16 and the implementation takes that (`narrow`)."""
+    return tensor if narrow and tensor.dtype == torch.bfloat16 else tensor.to(kind)
+
+
 def effective_reset(reset: Tensor | None) -> Tensor | None:
     """`reset`, or None when no token resets, so that a batch without resets pays nothing for them."""
     if reset is None:

@@ -100,6 +100,22 @@ def load(
     return _FOUND[key]
 
 
+_NARROW: dict[tuple[str, str, str, torch.dtype], bool] = {}
+
+
+def takes_narrow(
+    operator: str, implementation: str = AUTO, device: str = "cpu", kind: torch.dtype = torch.float32
+) -> bool:
+    """Whether an implementation reads bfloat16 inputs as they are (its module says `NARROW = True`).
+
+    Others get every input in the type that they accumulate in.
+    """
+    key = (operator, implementation, device, kind)
+    if key not in _NARROW:
+        _NARROW[key] = getattr(_module(operator, resolve(*key)), "NARROW", False)
+    return _NARROW[key]
+
+
 def _module(operator: str, implementation: str) -> ModuleType:
     return importlib.import_module(f"think.kernels.{operator}.{implementation}")
 

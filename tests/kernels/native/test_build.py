@@ -29,6 +29,7 @@ def another_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path]
         for cache in (library.lacking, library._function, choose.lacking, choose.resolve):
             cache.cache_clear()
         choose._FOUND.clear()
+        choose._NARROW.clear()
 
     def use(path: Path) -> None:
         original = library.opened

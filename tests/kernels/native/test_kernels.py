@@ -203,6 +203,7 @@ def test_compiles_into_one_graph_and_agrees(operator: str) -> None:
     torch._dynamo.reset()
     given = inputs(operator, Case("compiled", 70))
     choose.load(operator, "native")
+    choose.takes_narrow(operator, "native")
 
     def call(tensors: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return OPERATORS[operator](**tensors, **given.options, implementation="native")

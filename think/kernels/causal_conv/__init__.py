@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from think.kernels import _arguments as arguments
-from think.kernels.choose import load
+from think.kernels.choose import load, takes_narrow
 
 
 def causal_conv(
@@ -43,14 +43,15 @@ def causal_conv(
         raise ValueError(f"causal_conv: there is no activation named {activation!r}; available: None, 'silu'")
     kind = arguments.accumulation_type(x, weight, bias, state, fresh)
     run = load("causal_conv", implementation, x.device.type, kind)
+    narrow = takes_narrow("causal_conv", implementation, x.device.type, kind)
     with arguments.full_precision(x.device):
         fresh = None if fresh is None else fresh.to(kind)
-        wide_x = x.to(kind)
+        weight = weight.to(kind)
         out, last = run(
-            wide_x,
-            weight.to(kind),
+            arguments.widened(x, kind, narrow),
+            weight,
             None if bias is None else bias.to(kind),
-            arguments.entering_state(state, fresh, wide_x, batch, channels, window - 1),
+            arguments.entering_state(state, fresh, weight, batch, channels, window - 1),
             arguments.effective_reset(reset),
             fresh,
             activation,

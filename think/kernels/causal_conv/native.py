@@ -17,6 +17,8 @@ from think.kernels.causal_conv._taps import last_window, plain
 from think.kernels.native import library, operators
 
 UNIT = "causal_conv"
+NARROW = True
+"bfloat16 inputs are read as they are"
 
 
 def lacks(device: str, kind: torch.dtype) -> str | None:

@@ -58,7 +58,7 @@ def lacking(unit: str) -> str | None:
     library = opened()
     if isinstance(library, str):
         return library
-    for name in (unit, build.ONCE):
+    for name in (build.ONCE, unit):  # what concerns all of them first
         if name not in library.digests:
             return f"the library was built without native/{name}.c; build it again: {build.COMMAND}"
         if library.digests[name] != build.digest(name):

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from think.kernels import _arguments as arguments
-from think.kernels.choose import load
+from think.kernels.choose import load, takes_narrow
 
 
 def rwkv6(
@@ -45,16 +45,14 @@ def rwkv6(
     arguments.expect_shape("rwkv6", "fresh", fresh, heads, key, value)
     kind = arguments.accumulation_type(r, k, v, log_decay, bonus, state, fresh)
     run = load("rwkv6", implementation, r.device.type, kind)
+    narrow = takes_narrow("rwkv6", implementation, r.device.type, kind)
     with arguments.full_precision(r.device):
         fresh = None if fresh is None else fresh.to(kind)
-        wide_v = v.to(kind)
+        bonus = bonus.to(kind)
         out, last = run(
-            r.to(kind),
-            k.to(kind),
-            wide_v,
-            log_decay.to(kind),
-            bonus.to(kind),
-            arguments.entering_state(state, fresh, wide_v, batch, heads, key, value),
+            *(arguments.widened(tensor, kind, narrow) for tensor in (r, k, v, log_decay)),
+            bonus,
+            arguments.entering_state(state, fresh, bonus, batch, heads, key, value),
             arguments.effective_reset(reset),
             fresh,
         )

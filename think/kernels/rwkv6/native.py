@@ -17,6 +17,8 @@ from think.kernels.native import library, operators
 from think.kernels.rwkv6._chunks import plain
 
 UNIT = "rwkv6"
+NARROW = True
+"bfloat16 inputs are read as they are"
 
 SEGMENT = 64
 "Tokens between two states that forward keeps for backward; SEGMENT in rwkv6.c."
