@@ -269,7 +269,7 @@ def test_list_is_quick_and_loads_no_torch() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     rows = json.loads(found.stdout)["data"]
-    assert [row["gate"] for row in rows] == ["g0", "g1", "g2", "g3", "g3.5", "g3.6"]
+    assert [row["gate"] for row in rows] == ["g0", "g1", "g2", "g3", "g3.5", "g3.6", "g4", "g5"]
     assert all(row["asks"] and row["thresholds"] for row in rows)
 
 

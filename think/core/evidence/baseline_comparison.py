@@ -33,7 +33,7 @@ def produce(subject: Subject) -> Exhibit | Absent:
         )
     split, stage = own.trained.split, subject.settings.stage1
     rows = stage.evaluation.rows
-    length = max(1, min(stage.longest, min(split.tokens, TOKENS) // (rows * BLOCKS)))
+    length = max(1, min(split.tokens, TOKENS) // (rows * BLOCKS))
     mine, theirs = (evaluate(each.trained.model, split, rows, length, tokens=TOKENS) for each in (own, other))
     gap = difference(mine, theirs)
     return Exhibit(

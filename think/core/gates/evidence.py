@@ -235,15 +235,38 @@ class Worth(Record):
     high: Number
 
 
-class BranchWorth(Evidence):
-    """What the branches of a trained model are worth, on held-out text."""
+class Metric(Record):
+    """One figure of an evaluation, on so many items or tokens.
 
-    name = "branch_worth"
-    loss: Number
-    tokens: int
-    blocks: int
+    low, high   95 %; infinite where nothing can be said
+    chance      what guessing would give, None where there is no such thing
+    """
+
+    part: str
+    name: str
+    value: Number
+    count: int
+    low: Number
+    high: Number
+    chance: Number | None = None
+
+
+class EvaluationSuite(Evidence):
+    """Every evaluation of a trained model, and what its branches are worth on held-out text.
+
+    parts     names of all evaluations that were begun
+    failed    those that ended with an error, and what it said
+    branches  empty for a model whose blocks have one path only
+    """
+
+    name = "evaluation_suite"
+    parts: tuple[str, ...]
+    failed: dict[str, str]
+    metrics: tuple[Metric, ...]
+    branches: tuple[str, ...]
     worths: tuple[Worth, ...]
-    "empty for a model whose blocks have one path only"
+    blocks: int
+    "blocks of held-out tokens behind each of `worths`"
 
 
 class Contestant(Record):
@@ -282,6 +305,40 @@ class BaselineComparison(Evidence):
     gradient_ratios: tuple[Number, ...]
     branches: tuple[str, ...]
     "names of the model's branches; empty for a model whose blocks have one path only"
+
+
+class SeedPair(Record):
+    """The model and its baseline, trained with one seed on the same data for as many tokens; nats per token."""
+
+    seed: int
+    run: str
+    loss: Number
+    baseline: str
+    baseline_loss: Number
+
+
+class ScaleComparison(Evidence):
+    """Several trainings of one preset beside its baseline and beside models that count, on the same held-out tokens.
+
+    counting          nats per token of counting models by their order: 1 unigram, 2 bigram, ...
+    bytes_per_token   of the held-out text, for bits per byte
+    """
+
+    name = "scale_comparison"
+    preset: str
+    parameters: int
+    baseline_preset: str
+    baseline_parameters: int
+    trained_on: int
+    "tokens behind each run"
+    pairs: tuple[SeedPair, ...]
+    unpaired: tuple[str, ...]
+    "finished runs left out, with the reason"
+    counting: dict[int, Number]
+    counted: int
+    "training tokens that the counting models saw"
+    held_out_tokens: int
+    bytes_per_token: Number
 
 
 def kinds() -> dict[str, type[Evidence]]:
