@@ -9,15 +9,17 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
 INSTALLED := $(VENV)/.installed
+BENCH ?= .venv-bench
+PEERS := transformers==5.23.0
 THINK := $(BIN)/think
 DEMO ?= runs/demo
 PROMPT ?= Once upon a time
 WORKERS ?= 2
 
-.PHONY: help demo check format test bench clean install
+.PHONY: help demo check format test bench bench-setup clean install
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Create .venv with the exact versions of constraints.txt
 
@@ -54,8 +56,18 @@ format: $(INSTALLED) ## Rewrite the code in the house format
 test: $(INSTALLED) ## All tests
 	$(BIN)/pytest -n $(WORKERS)
 
+# Peers live apart: what they depend on must not decide what think is tested with.
+bench-setup: $(BENCH)/.installed ## Create .venv-bench: think and the peers that it is measured against
+
+$(BENCH)/.installed: pyproject.toml constraints.txt Makefile
+	@test -n "$(PYTHON)" || { echo "think needs Python 3.11 or later, and none is on the path." >&2; exit 1; }
+	test -x $(BENCH)/bin/python || "$(PYTHON)" -m venv $(BENCH)
+	PIP_CONSTRAINT=constraints.txt $(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -e . $(PEERS)
+	touch $@
+
+# With the peers where they are installed, without them elsewhere; scripts that need arguments are run by hand.
 bench: $(INSTALLED) ## Measure; each script prints a table and writes JSON to benchmarks/results
-	for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	$$(test -e $(BENCH)/.installed && echo $(BENCH)/bin/python || echo $(BIN)/python) -m think bench suite all
 
 clean: ## Remove what the commands above made, but no run of yours
 	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache $(DEMO)

@@ -1,11 +1,13 @@
-"""Training steps of a hybrid preset beside a minimal transformer of equal size, in one process and one dtype.
+"""Training steps of the hybrid beside a minimal transformer and Hugging Face models of equal size.
 
 The transformer is the plainest that people use: learned positions, pre-norm, fused causal attention without a cache,
-GELU, tied embeddings. Both take the same tokens, the same loss and fused AdamW; contestants alternate, and the ratio of
-each round is taken within the round, so a busy moment meets both. Threads wait without spinning, as `think` has them
-do. Goals: 0.4 at T = 256, 0.5 at T = 1,024.
+GELU, tied embeddings, torch's cross-entropy. All take the same tokens in the same type and fused AdamW, each with its
+own loss; sizes are within 10 %. Contestants alternate in one process, and the ratio of each round is taken within the
+round, so a busy moment meets all. Threads wait without spinning, as `think` has them do. A ratio is the hybrid's speed
+over the other's. Peers of Hugging Face take part when `transformers` is there (`make bench-setup`).
 
-    python benchmarks/training.py [--preset cpu_small] [--rounds 9] [--threads 2]
+    python benchmarks/training.py [--sizes small large] [--lengths 256 1024] [--types float32] [--rounds 7]
+                                  [--threads 2] [--kernels auto chunked]
 """
 
 import argparse
@@ -17,116 +19,87 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is import
 
 import _report
 import torch
-from torch import nn
-from torch.nn import functional
+from _models import LARGER, Contestant, contestants, hybrid, settings_of
 
 from think.core.device import keep_freed_memory
-from think.core.models import build
-from think.core.settings import RunSettings
-from think.presets.decode import decode
-from think.presets.sources import read
 
-GOALS = {256: 0.4, 1024: 0.5}
+SIZES: dict[str, tuple[str, ...]] = {"small": (), "large": LARGER}
+"`cpu_small` as it is, and about 11 M parameters."
 
-
-class Layer(nn.Module):
-    def __init__(self, width: int, heads: int, inner: int):
-        super().__init__()
-        self.heads = heads
-        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.project, self.output = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
-        self.up, self.down = nn.Linear(width, inner, bias=False), nn.Linear(inner, width, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        query, key, value = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.project(self.norm_1(x)).chunk(3, -1)
-        )
-        attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = x + self.output(attended.transpose(1, 2).flatten(2))
-        return x + self.down(functional.gelu(self.up(self.norm_2(x))))
+GOALS = {
+    ("small", 256, "transformer"): 0.85,
+    ("small", 1024, "transformer"): 1.05,
+    ("large", 256, "transformer"): 0.85,
+    ("large", 1024, "transformer"): 1.0,
+    ("small", 256, "hf mamba-2"): 2.0,
+    ("small", 1024, "hf mamba-2"): 2.5,
+}
 
 
-class MinimalTransformer(nn.Module):
-    def __init__(self, vocabulary: int, width: int, layers: int, heads: int, inner: int, longest: int):
-        super().__init__()
-        self.tokens, self.positions = nn.Embedding(vocabulary, width), nn.Embedding(longest, width)
-        self.layers = nn.Sequential(*(Layer(width, heads, inner) for _ in range(layers)))
-        self.norm = nn.LayerNorm(width)
-        for table in (self.tokens, self.positions):
-            nn.init.normal_(table.weight, std=0.02)
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        x = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
-        return self.norm(self.layers(x)) @ self.tokens.weight.T
-
-
-def size(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def transformer_like(target: int, vocabulary: int, width: int, length: int) -> MinimalTransformer:
-    """Six layers whose feed-forward width brings the size within 1 % of `target`."""
-    narrow, wide = (size(MinimalTransformer(vocabulary, width, 6, 4, inner, length)) for inner in (16, 32))
-    inner = 16 + 16 * round((target - narrow) / (wide - narrow))
-    return MinimalTransformer(vocabulary, width, 6, 4, inner, length)
+def measure(taking_part: list[Contestant], tokens: torch.Tensor, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each one's steps, in alternating rounds after two that warm up."""
+    seconds: dict[str, list[float]] = {each.name: [] for each in taking_part}
+    for round_ in range(rounds + 2):
+        for each in taking_part:
+            begin = time.perf_counter()
+            each.step(tokens)
+            if round_ >= 2:
+                seconds[each.name].append(time.perf_counter() - begin)
+    return seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", default="cpu_small")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--lengths", nargs="+", type=int, default=[256, 1024])
+    parser.add_argument("--types", nargs="+", choices=("float32", "bfloat16"), default=["float32"])
+    parser.add_argument("--kernels", nargs="+", default=["auto"])
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rows", type=int, default=8)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    keep_freed_memory()  # as training does; it serves both contestants
-    settings = decode(read(asked.preset, [], {}, {}), RunSettings).settings.model
+    keep_freed_memory()  # as training does; it serves all contestants
     figures = []
-    for length, goal in GOALS.items():
-        torch.manual_seed(0)
-        hybrid = build(settings)
-        transformer = transformer_like(size(hybrid), settings.vocabulary, settings.width, length)
-        tokens = torch.randint(settings.vocabulary, (asked.rows, length + 1))
-        with torch.no_grad():
-            state = hybrid(tokens[:, :-1])[1].detach()  # a stream under way, as in training
-        contestants = {
-            asked.preset: (hybrid, lambda model: model(tokens[:, :-1], state)[0]),  # noqa: B023
-            "transformer": (transformer, lambda model: model(tokens[:, :-1])),  # noqa: B023
-        }
-        optimizers = {n: torch.optim.AdamW(m.parameters(), lr=1e-4, fused=True) for n, (m, _) in contestants.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in contestants}
-        for round_ in range(asked.rounds + 2):
-            for name, (model, forward) in contestants.items():
-                begin = time.perf_counter()
-                loss = functional.cross_entropy(forward(model).flatten(0, 1), tokens[:, 1:].flatten())
-                loss.backward()
-                optimizers[name].step()
-                optimizers[name].zero_grad()
-                if round_ >= 2:
-                    seconds[name].append(time.perf_counter() - begin)
-        ratios = [b / a for a, b in zip(seconds[asked.preset], seconds["transformer"], strict=True)]
-        for name, (model, _) in contestants.items():
-            median, low, high = statistics.median(seconds[name]), min(seconds[name]), max(seconds[name])
-            print(
-                f"T={length:5d}  {name:12s} {size(model) / 1e6:5.2f} M  {median * 1e3:8.1f} ms "
-                f"[{low * 1e3:.1f}-{high * 1e3:.1f}]  {asked.rows * length / median:7.0f} tokens/s"
+    for size, length, kind in ((s, t, k) for s in asked.sizes for t in asked.lengths for k in asked.types):
+        settings = settings_of("cpu_small", SIZES[size])
+        tokens = torch.randint(
+            settings.vocabulary, (asked.rows, length + 1), generator=torch.Generator().manual_seed(0)
+        )
+        taking_part = [make() for make in contestants(settings, getattr(torch, kind), tokens)]
+        taking_part += [
+            hybrid(settings, getattr(torch, kind), tokens, name) for name in asked.kernels if name != "auto"
+        ]
+        seconds = measure(taking_part, tokens, asked.rounds)
+        ours = seconds["hybrid"]
+        print(f"{size}, T = {length}, {kind}, {asked.rows} rows, {asked.threads} threads, {asked.rounds} rounds")
+        for each in taking_part:
+            taken = seconds[each.name]
+            median = statistics.median(taken)
+            line = (
+                f"  {each.name:16s} {each.parameters / 1e6:6.2f} M  {median * 1e3:8.1f} ms "
+                f"[{min(taken) * 1e3:.1f}-{max(taken) * 1e3:.1f}]  {asked.rows * length / median:7.0f} tokens/s"
             )
-        ratio = statistics.median(ratios)
-        print(
-            f"T={length:5d}  speed ratio {ratio:.3f} [{min(ratios):.3f}-{max(ratios):.3f}] n={len(ratios)} goal {goal}"
-        )
-        sizes = {name: size(model) for name, (model, _) in contestants.items()}
-        figures.append(
-            {
-                "length": length,
-                "rows": asked.rows,
-                "threads": asked.threads,
-                "ratio": ratio,
-                "goal": goal,
-                "parameters": sizes,
-                "seconds": seconds,
-            }
-        )
+            ratios = [theirs / mine for mine, theirs in zip(ours, taken, strict=True)]
+            goal = GOALS.get((size, length, each.name))
+            if taken is not ours:
+                line += f"  hybrid {statistics.median(ratios):.3f} x [{min(ratios):.3f}-{max(ratios):.3f}]"
+                line += f" goal {goal}" if goal else ""
+            print(line, flush=True)
+            figures.append(
+                {
+                    "size": size,
+                    "length": length,
+                    "type": kind,
+                    "rows": asked.rows,
+                    "threads": asked.threads,
+                    "name": each.name,
+                    "parameters": each.parameters,
+                    "seconds": taken,
+                    "hybrid_speed": statistics.median(ratios),
+                    "goal": goal,
+                }
+            )
     print("written:", _report.write("training", figures).name)
 
 

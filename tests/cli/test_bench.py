@@ -75,3 +75,51 @@ def test_step_refuses_no_preset_and_too_few_steps(capsys):
     assert "think preset list" in capsys.readouterr().err
     assert run([*STEP, "--steps", "2"]) == Exit.USAGE
     assert "at least 7" in capsys.readouterr().err
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    from think.cli import bench as command
+
+    (tmp_path / "quick.py").write_text(
+        '"""How quick it is: very.\n\n    python benchmarks/quick.py [--fast]\n"""\nprint(42)\n'
+    )
+    (tmp_path / "asks.py").write_text('"""What it asks.\n\n    python benchmarks/asks.py RUN [--more]\n"""\n')
+    (tmp_path / "fails.py").write_text('"""It fails.\n\n    python benchmarks/fails.py\n"""\nraise SystemExit(3)\n')
+    monkeypatch.setattr(command, "_suite", lambda: {path.stem: path for path in tmp_path.glob("*.py")})
+    return tmp_path
+
+
+@pytest.mark.usefixtures("checkout")
+def test_suite_lists_what_each_script_measures_and_needs(capsys):
+    assert run(["bench", "suite", "--json"]) == Exit.DONE
+    rows = json.loads(capsys.readouterr().out)["data"]
+    assert {"name": "quick", "measures": "How quick it is", "needs": ""} in rows
+    assert {"name": "asks", "measures": "What it asks", "needs": "RUN"} in rows
+
+
+@pytest.mark.usefixtures("checkout")
+def test_suite_runs_a_script_and_says_what_cannot_run(capfd):
+    assert run(["bench", "suite", "quick"]) == Exit.DONE
+    assert "42" in capfd.readouterr().out
+    assert run(["bench", "suite", "asks"]) == Exit.USAGE
+    assert "needs arguments: RUN" in capfd.readouterr().err
+    assert run(["bench", "suite", "nothing"]) == Exit.USAGE
+    assert "asks, fails, quick" in capfd.readouterr().err
+    assert run(["bench", "suite", "all"]) == Exit.BUG
+    assert "benchmarks/fails.py: it ended with exit code 3" in capfd.readouterr().err
+
+
+def test_suite_without_a_checkout_names_what_there_is(monkeypatch, capsys):
+    from think.cli import bench as command
+
+    monkeypatch.setattr(command, "_suite", dict)
+    assert run(["bench", "suite"]) == Exit.MISSING
+    assert "think bench kernels" in capsys.readouterr().err
+
+
+def test_every_script_of_the_checkout_says_how_it_is_called():
+    from think.cli.bench import _docstring, _suite
+
+    for name, path in _suite().items():
+        assert f"python benchmarks/{name}.py" in _docstring(path), name

@@ -1,6 +1,9 @@
 """`think bench`: how fast kernels and training steps are on this machine."""
 
+import ast
+import re
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +29,31 @@ def _operators(incomplete: str) -> list[str]:
     from think.kernels.choose import operators
 
     return [name for name in operators() if name.startswith(incomplete)]
+
+
+def _suite() -> dict[str, Path]:
+    """The scripts of benchmarks/ by name; empty where think is not run from a checkout."""
+    folder = Path(__file__).parents[2] / "benchmarks"
+    return {path.stem: path for path in folder.glob("[!_]*.py")}
+
+
+def _docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+
+def _first_line(path: Path) -> str:
+    """The first sentence of what a script says about itself."""
+    return " ".join(_docstring(path).partition("\n\n")[0].split()).partition(": ")[0].rstrip(".")
+
+
+def _arguments(path: Path) -> str:
+    """What a script cannot run without: the words of its usage that stand outside brackets."""
+    usage = re.search(rf"python benchmarks/{path.name}(.*(?:\n {{10,}}.*)*)", _docstring(path))
+    return " ".join(re.sub(r"\[[^\]]*\]", "", usage[1] if usage else "").split())
+
+
+def _scripts(incomplete: str) -> list[str]:
+    return [name for name in ("all", *sorted(_suite())) if name.startswith(incomplete)]
 
 
 @app.command()
@@ -92,6 +120,50 @@ def step(
     with console.progress(steps + WARM_UP, f"timing {steps} steps") as progress:
         speed = measure(settings.model, settings.stage1, machine, steps=steps, watcher=progress.advance)
     console.result("think.bench-step/1", {"preset": preset, **asdict(speed)}, lambda: _describe(preset, speed))
+
+
+@app.command()
+def suite(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Scripts to run, or all; a list without any.", autocompletion=_scripts),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List or run the benchmarks of a checkout; each prints a table and writes JSON to benchmarks/results."""
+    import subprocess
+    import sys
+
+    from think.core.errors import Missing, ThinkError, UsageError
+
+    known = _suite()
+    if not known:
+        raise Missing(
+            "the benchmarks are not installed with think",
+            expected="a checkout, whose folder benchmarks/ holds them",
+            remedy="think bench kernels, or think bench step --preset NAME",
+        )
+    alone = [name for name in sorted(known) if not _arguments(known[name])]
+    wanted = alone if names == ["all"] else names or []
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"there is no benchmark named {name!r}", expected=f"all, or of {', '.join(sorted(known))}")
+        if name not in alone:
+            raise UsageError(
+                f"benchmark {name!r} needs arguments: {_arguments(known[name])}",
+                remedy=f"python benchmarks/{name}.py --help",
+            )
+    if not wanted:
+        rows = [(name, _first_line(path), _arguments(path)) for name, path in sorted(known.items())]
+        data = [{"name": name, "measures": line, "needs": needs} for name, line, needs in rows]
+        console.result("think.bench-suite/1", data, lambda: console.table(("name", "measures", "needs"), rows))
+        return
+    for name in wanted:
+        console.note(f"benchmarks/{name}.py")
+        done = subprocess.run([sys.executable, str(known[name])], check=False, stdout=2 if json else None)
+        if done.returncode:
+            raise ThinkError(f"it ended with exit code {done.returncode}", where=f"benchmarks/{name}.py")
+    console.result("think.bench-suite/1", [{"name": name, "ran": True} for name in wanted])
 
 
 def _kernel_table(rows: "list[Timing]") -> None:

@@ -57,6 +57,16 @@ def plots(records: list[Record], *, unigram_loss: float | None = None) -> dict[s
     return drawn
 
 
+def curves(
+    lines: Mapping[str, Series], *, across: str, label: str, logarithmic: bool = False, from_zero: bool = True
+) -> bytes:
+    """One SVG file with lines over what their steps stand for, such as tokens or parameters.
+
+    across, label: what the axes mean, with units. logarithmic: both axes.
+    """
+    return _draw(lines, label=label, level=None, logarithmic=logarithmic, from_zero=from_zero, across=across)
+
+
 def component_shares(records: list[Record]) -> dict[str, Series]:
     """Share of each component in the squared gradient norm, by step, for records of component gradients."""
     names: list[str] = []
@@ -79,7 +89,15 @@ def _share(line: Series, totals: Mapping[int, float]) -> Series:
         return Series(line.steps, line.values**2 / whole)
 
 
-def _draw(lines: Mapping[str, Series], *, label: str, level: float | None, logarithmic: bool, from_zero: bool) -> bytes:
+def _draw(
+    lines: Mapping[str, Series],
+    *,
+    label: str,
+    level: float | None,
+    logarithmic: bool,
+    from_zero: bool,
+    across: str | None = None,
+) -> bytes:
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -96,9 +114,10 @@ def _draw(lines: Mapping[str, Series], *, label: str, level: float | None, logar
             axes.axhline(level, linestyle="--", linewidth=1.0, color="grey", label=f"unigram {level:.3f}")
         if logarithmic and any((line.values > 0).any() for line in lines.values()):
             axes.set_yscale("log")
+            axes.set_xscale("log" if across else "linear")
         elif from_zero:
             axes.set_ylim(bottom=0)
-        axes.set_xlabel("step")
+        axes.set_xlabel(across or "step")
         axes.set_ylabel(label)
         if len(lines) > 1 or level is not None:
             axes.legend(frameon=False)
