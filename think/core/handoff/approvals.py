@@ -60,7 +60,7 @@ def approve(state_folder: Path, root: Path, checks: Iterable[Check], now: float)
         state_folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, lines)
+            os.write(descriptor, b"\n" + lines)  # the last line may be torn
         finally:
             os.close(descriptor)
     except OSError as error:

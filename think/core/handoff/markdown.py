@@ -36,7 +36,7 @@ SECTIONS = {"rules": "rules", "claims": "claims", "deprecated references": "depr
 LONGEST_CHECK = 24 * 3600.0
 "Seconds; what takes longer than a day is a task and not a check."
 
-_BULLET = re.compile(r"[-*+]\s+(.*)")
+_BULLET = re.compile(r"[-*+](?:\s+(.*))?")
 _KEY = re.compile(r"([A-Za-z ]+?)\s*(?:\(([^)]*)\))?\s*:\s*(.*)", re.DOTALL)
 _SHELL = re.compile(r"[|&;<>]+|\$\(|`|\$\w|\$\{")
 _WHERE = re.compile(r"(run|preset)=(\S+)")
@@ -122,7 +122,7 @@ class _Reading:
             self.close_bullet()
         elif not self._fenced and (match := _BULLET.fullmatch(line.rstrip())):
             self.close_bullet()
-            self._bullet, self._bullet_number = [match[1]], number
+            self._bullet, self._bullet_number = [match[1] or ""], number
         elif self._bullet is not None and line[:1] in " \t" and not self._fenced:
             self._bullet.append(line.strip())
         else:
