@@ -29,6 +29,7 @@ WIDEST_ALIGNED = 48
 
 RED, YELLOW = "31", "33"
 
+
 class Progress(Protocol):
     """What a long operation reports to."""
 
@@ -47,12 +48,17 @@ class Console:
         """Forget the previous command line."""
         self.json = json
         self.debug = False
+        self._rank: int | None = None
         if hasattr(sys.stdout, "reconfigure"):  # a terminal without Unicode shows escapes; it is no reason to stop
             sys.stdout.reconfigure(errors="backslashreplace")
         self.warnings: list[str] = []
         self._flag = self._user = "auto"
         self._answered = False
         self._abandoned = False
+
+    def fall_silent(self, rank: int) -> None:
+        """Be one of several processes of a run, of which the first speaks: only errors are shown, with their rank."""
+        self._rank = rank
 
     # ---- colour ---------------------------------------------------------------------------------------------------
 
@@ -94,7 +100,7 @@ class Console:
 
     def out(self, text: str, end: str = "\n") -> None:
         """Print to stdout. When the reader has left, the rest is dropped and the command keeps its exit code."""
-        if self._abandoned:
+        if self._abandoned or self._rank is not None:
             return
         try:
             self.stream(text + end)
@@ -172,16 +178,24 @@ class Console:
 
     def note(self, text: str) -> None:
         """Say what is going on."""
-        self.talk(text)
+        if self._rank is None:
+            self.talk(text)
 
     def warn(self, text: str) -> None:
         """Say what deserves attention; under --json it stands in the envelope too."""
         self.warnings.append(text)
-        self.talk(text, label="warning:", colour=YELLOW)
+        if self._rank is None:
+            self.talk(text, label="warning:", colour=YELLOW)
 
     def failed(self, error: ThinkError) -> None:
-        """Show an error that ends the command; under --json as an envelope, unless the answer was already given."""
-        self.talk(str(error), label="error:", colour=RED)
+        """Show an error that ends the command; under --json as an envelope, unless the answer was already given.
+
+        Of the processes of a run only one says what all of them know.
+        """
+        if self._rank is not None and error.rank not in (None, self._rank):
+            return
+        whose = "" if self._rank is None else f"process {self._rank}: "
+        self.talk(f"{whose}{error}", label="error:", colour=RED)
         if self.json and not self._answered:
             self._envelope("think.error/1", ok=False, data=None, error=error.as_json())
 
@@ -197,7 +211,9 @@ class Console:
     @contextmanager
     def progress(self, total: float | None, label: str) -> Iterator[Progress]:
         """A bar with the time left on a terminal; elsewhere one plain line every 30 s and one at the end."""
-        if self.is_terminal(sys.stderr) and not self.json:
+        if self._rank is not None:
+            yield _Unseen()
+        elif self.is_terminal(sys.stderr) and not self.json:
             from think.cli.progress import bar
 
             with bar(total, label, no_color=not self.colours(sys.stderr)) as shown:
@@ -225,6 +241,13 @@ class Console:
     def width(self) -> int:
         """Columns of the terminal, 80 where there is none."""
         return shutil.get_terminal_size().columns
+
+
+class _Unseen:
+    """Progress of a process that does not speak."""
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        return
 
 
 def _cell(value: Any) -> str:

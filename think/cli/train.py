@@ -1,6 +1,8 @@
 """`think train`: train a preset, stage by stage. Only stages that are built are listed."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from think.cli.options import Changes, Data, DryRun, Json, Out, Preset, Resume, 
 
 if TYPE_CHECKING:
     from think.core.derive import RunPlan
+    from think.core.processes import Group, Launch
     from think.core.runs import RunFolder
     from think.core.settings import RunSettings
     from think.core.training.loop import Seen
@@ -42,41 +45,117 @@ def stage1(
     json: Json = False,
 ) -> None:
     """Train the backbone: a language model on packed text, its state carried from step to step."""
+    from think.cli.launch import launch
+
+    asked = _Asked(preset, changes, out, resume, seed, data, dry_run)
+    # torch reads this when it is first imported. Else it remarks at every start of several processes that looking for
+    # unused parameters takes time, which it has to: start states have no gradient in a step without a reset.
+    environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    launched = launch()
+    if launched is None:
+        _stage1(asked, None, None)
+        return
+    if launched.rank > 0:
+        console.fall_silent(launched.rank)
+    from think.core.processes import joined
+
+    with joined(launched) as group:
+        _stage1(asked, launched, group)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The options as they were given."""
+
+    preset: str | None
+    changes: list[str] | None
+    out: str | None
+    resume: bool
+    seed: int | None
+    data: Path | None
+    dry_run: bool
+
+
+def _stage1(asked: _Asked, launched: "Launch | None", group: "Group | None") -> None:
+    """Train, as one of the processes of the run, or as the only one."""
+    from dataclasses import replace
+
+    from think.core.processes import ALONE
+
+    group = group or ALONE
+    root, folder, request, plan = group.together(lambda: _prepared_among(group.size, asked, launched, group.first))
+    request = replace(request, group=group)
+    if asked.dry_run:
+        _show_plan(request, plan)
+        return
+    if folder is not None and not any(folder.checkpoints.glob("[!.]*")):
+        console.note(f"run {folder.path} has no checkpoint yet; it starts at its first step")
+    folder = group.from_first(lambda: folder or _new(root, asked.out, request.preset))
+    console.note(f"run {folder.path}: {plan.parameters:,} parameters, {plan.tokens:,} tokens in {plan.steps:,} steps")
+    finished = _run(request, plan, folder)
+    if not group.first:
+        return
+    for note in finished.notes:
+        console.warn(f"checkpoint passed over: {note}")
+    _answer(finished, _report(finished))
+
+
+def _prepared_among(
+    processes: int, asked: _Asked, launched: "Launch | None", first: bool
+) -> "tuple[Path, RunFolder | None, Request, RunPlan]":
+    """The same where several processes find the same mistakes in the settings, and one is to tell them."""
+    from think.core.errors import BadSettings, Exit
+    from think.presets.problems import SettingsError
+
+    try:
+        return _prepared(asked, launched, first)
+    except SettingsError as error:
+        if processes == 1:
+            raise
+        told = BadSettings(str(error))
+        told.exit = Exit(error.exit)
+        raise told from error
+
+
+def _prepared(
+    asked: _Asked, launched: "Launch | None", first: bool
+) -> "tuple[Path, RunFolder | None, Request, RunPlan]":
+    """All that is known before anything is written: runs folder, run to go on with, request and plan."""
     from think.cli import environment
     from think.cli.settings import announce, load
     from think.core.derive import require_memory
     from think.core.errors import UsageError
     from think.presets.sources import Flag
 
-    root = environment.runs_folder()
-    folder = _existing(root, out, preset) if resume else None
+    root, preset = environment.runs_folder(), asked.preset
+    folder = _existing(root, asked.out, preset) if asked.resume else None
     if folder is not None and preset is None:
         preset = str(folder.settings_file)
     if preset is None:
         raise UsageError("no preset was given", expected="--preset NAME|FILE", remedy="think preset list")
-    flags = {"stage1.seed": Flag("--seed", seed), "data.path": Flag("--data", None if data is None else str(data))}
-    resolved = load(preset, changes, flags)
+    data = None if asked.data is None else str(asked.data)
+    flags = {"stage1.seed": Flag("--seed", asked.seed), "data.path": Flag("--data", data)}
+    resolved = load(preset, asked.changes, flags)
     announce(resolved)
     if folder is not None:
         _refuse_other_settings(folder, resolved)
     name = _first_preset(folder) if folder is not None else _name_of(resolved, preset)
-    request, plan = _request(resolved, preset, name, folder is not None, every_byte=not dry_run)
-    if dry_run:
-        _show_plan(request, plan)
-        return
-    require_memory(plan, request.machine)
-    if folder is not None and not any(folder.checkpoints.glob("[!.]*")):
-        console.note(f"run {folder.path} has no checkpoint yet; it starts at its first step")
-    folder = folder or _new(root, out, request.preset)
-    console.note(f"run {folder.path}: {plan.parameters:,} parameters, {plan.tokens:,} tokens in {plan.steps:,} steps")
-    finished = _run(request, plan, folder)
-    for note in finished.notes:
-        console.warn(f"checkpoint passed over: {note}")
-    _answer(finished, _report(finished))
+    request, plan = _request(
+        resolved, preset, name, folder is not None, launched, every_byte=first and not asked.dry_run
+    )
+    if not asked.dry_run:
+        require_memory(plan, request.machine)
+    return root, folder, request, plan
 
 
 def _request(
-    resolved: "Resolved[RunSettings]", preset: str, name: str, resume: bool, *, every_byte: bool
+    resolved: "Resolved[RunSettings]",
+    preset: str,
+    name: str,
+    resume: bool,
+    launched: "Launch | None",
+    *,
+    every_byte: bool,
 ) -> "tuple[Request, RunPlan]":
     """What the stage is asked to do, checked before anything is written."""
     from dataclasses import replace
@@ -96,7 +175,7 @@ def _request(
         tokenizer=settings.tokenizer,
         data=settings.data,
         pack_command=f"think data pack --preset {preset}",
-        machine=device.resolve(environment.prefer(settings.runtime)),
+        machine=device.resolve(environment.prefer(settings.runtime), launched),
         preset=name,
         digests=resolved.digests,
         resume=resume,

@@ -38,7 +38,10 @@ stands here, for a time that is promised too short is the worse mistake; an acce
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run will be. Sizes in bytes, `tokens` over all steps, `flops_per_token` forward and backward."""
+    """What a run will be. Sizes in bytes, `tokens` over all steps, `flops_per_token` forward and backward.
+
+    memory is that of one process; all else is of the run, however many processes it has.
+    """
 
     stage: str
     steps: int
@@ -86,13 +89,14 @@ def derive(
         parameters_by_component=_sizes(parameters, components),
         flops_per_token=per_token,
         flops=float(per_token) * tokens,
-        memory=_memory(settings, model, optimizer),
+        memory=_memory(settings, model, optimizer, machine),
         optimizer=optimizer,
         machine=machine.as_json(),
         became={
             "runtime.device": machine.device,
             "runtime.threads": machine.threads,
             "runtime.kernels": ", ".join(f"{operator} {name}" for operator, name in machine.kernels_became.items()),
+            **({} if machine.parallel is None else {"runtime.parallel": str(machine.parallel)}),
             f"{stage}.optimizer.implementation": optimizer["implementation"],
         },
         data={
@@ -109,10 +113,14 @@ def derive(
 
 def require_memory(plan: RunPlan, machine: Machine) -> None:
     """Raises MachineCannot when the plan needs more memory than the device has; nothing has been allocated by then."""
-    needed, held = plan.memory["total"], memory_bytes(machine)
+    held = memory_bytes(machine)
+    # processes on the processor share its memory; each accelerator has its own
+    together = machine.parallel.on_this_host if machine.parallel and machine.torch_device.type == "cpu" else 1
+    needed = plan.memory["total"] * together
     if needed > held:
+        whose = "this run needs" if together == 1 else f"{together} processes of this run need"
         raise MachineCannot(
-            f"this run needs about {needed / 1e9:,.1f} GB of memory, {machine.device} has {held / 1e9:,.1f} GB",
+            f"{whose} about {needed / 1e9:,.1f} GB of memory, {machine.device} has {held / 1e9:,.1f} GB",
             expected="weights, gradients, optimizer and the activations of one micro-batch within memory",
             remedy="a smaller model, fewer rows, a shorter length or more micro-batches; --dry-run shows each part",
         )
@@ -121,14 +129,14 @@ def require_memory(plan: RunPlan, machine: Machine) -> None:
 def estimate_seconds(plan: RunPlan, settings: LoopSettings, model: ModelSettings, machine: Machine) -> float:
     """Seconds that the steps take here, roughly: a small model is timed, a large one is reckoned from its flops."""
     if plan.parameters > SMALL_ENOUGH_TO_TIME:
-        return plan.flops / (multiply_rate(machine) * SHARE_OF_MULTIPLY_RATE)
+        return plan.flops / (multiply_rate(machine) * SHARE_OF_MULTIPLY_RATE * machine.processes)
     with seeding.untouched(), torch.device(machine.torch_device):
         network = build(model)
         network.use_kernels(machine.kernels)
         rows = settings.rows // settings.micro_batches
         tokens = torch.zeros(rows, settings.longest, dtype=torch.long)
         seconds = min(_timed_step(network, tokens) for _ in range(2))  # the first one also warms up
-    return seconds * plan.tokens / tokens.numel()
+    return seconds * plan.tokens / tokens.numel() / machine.processes
 
 
 def _timed_step(network: Thinking, tokens: Tensor) -> float:
@@ -144,16 +152,20 @@ def _loss(network: Thinking, tokens: Tensor) -> Tensor:
     return language_loss(network, hidden, tokens, weights, total_weight=scored, entropy_bonus=0.0).objective
 
 
-def _memory(settings: LoopSettings, model: ModelSettings, optimizer: dict[str, Any]) -> dict[str, int]:
+def _memory(
+    settings: LoopSettings, model: ModelSettings, optimizer: dict[str, Any], machine: Machine
+) -> dict[str, int]:
     weights = sum(group["parameters"] for group in optimizer["groups"]) * FLOAT_BYTES
     moments = sum(
         group["parameters"] * FLOAT_BYTES * (1 if group["rule"] == "muon" else 2) for group in optimizer["groups"]
     )
+    holders = machine.processes if machine.parallel is not None and machine.parallel.kind == "fsdp" else 1
+    rows = max(settings.rows // settings.micro_batches // machine.processes, 1)
     found = {
-        "weights": weights,
-        "gradients": weights,
-        "optimizer": moments,
-        "activations": _saved_bytes(model, settings.rows // settings.micro_batches, settings.longest),
+        "weights": -(-weights // holders),
+        "gradients": -(-weights // holders),
+        "optimizer": -(-moments // holders),
+        "activations": _saved_bytes(model, rows, settings.longest),
     }
     return {**found, "total": sum(found.values())}
 
