@@ -66,6 +66,7 @@ class Feed:
 
     One thread calls `tick` again and again; any thread may call the setters, which take effect at the next tick.
     `busy` says whether more work waits, so that the caller may tick again at once; otherwise it should wait some 0.1 s.
+    It is false after the first view: whoever draws it should not have to share the interpreter with the history.
     Nothing that stands in the files makes it raise; what is wrong with them becomes notices of the views.
 
         feed = Feed(folder)
@@ -157,13 +158,14 @@ class Feed:
             for watch in shown:
                 self._busy |= watch.follow(until, now, mono)
                 watch.read_files(now, mono)
-        if self._number:  # the first picture waits for nothing that can come later
+        if self._number:  # the first picture waits for nothing that can come later, and neither does its drawing
             self._work(shown, until, now, mono)
-        else:
-            self._busy = True
         self._look_at_log(wishes, until)
         self._changed |= any(watch.changed for watch in self._watches.values())
-        return self._frame(wishes, now, mono)
+        view = self._frame(wishes, now, mono)
+        if view is not None and view.number == 1:
+            self._busy = False
+        return view
 
     @property
     def busy(self) -> bool:

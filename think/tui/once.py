@@ -22,7 +22,8 @@ POINTS = 240
 def once(feed: Feed, *, patience: float = PATIENCE_SECONDS) -> View:
     """A view in which all that can be read in so many seconds has been read."""
     begun = time.monotonic()
-    newest = feed.tick()
+    newest = feed.tick()  # the first one only looks; the second begins to work
+    newest = feed.tick() or newest
     while feed.busy and time.monotonic() - begun < patience:
         newest = feed.tick() or newest
     feed.refresh()

@@ -16,7 +16,7 @@ MOST_FIGURES = 160
 MOST_EVENTS = 500
 "Events of one sort that are kept, the newest ones."
 
-FLUSH = 16384
+FLUSH = 8192
 "Records of one kind gathered before they are sorted into buckets."
 
 EVENTS = ("anomaly", "checkpoint", "gate", "log", "run_start", "run_end")

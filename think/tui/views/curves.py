@@ -37,14 +37,16 @@ def series(name: str, table: Buckets, column: str, *, sampled: bool) -> Series:
     keep = slice(None) if (count > 0).all() else count > 0
     low, high = table.low[row][keep], table.high[row][keep]
     good = count[keep] - table.bad[row][keep]
+    if not good.all():  # otherwise the buckets' own arrays are shown, and nothing is copied
+        low, high = np.where(good > 0, low, np.nan), np.where(good > 0, high, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(good > 0, table.total[row][keep] / good, np.nan)
+        mean = table.total[row][keep] / good  # 0 / 0 is NaN
     return Series(
         name=name,
         steps=_locked(table.steps[keep]),
         times=_locked(table.times[keep]),
-        minimum=_locked(np.where(good > 0, low, np.nan)),
-        maximum=_locked(np.where(good > 0, high, np.nan)),
+        minimum=_locked(low),
+        maximum=_locked(high),
         mean=_locked(mean),
         last=_locked(table.last[row][keep]),
         count=_locked(count[keep]),
