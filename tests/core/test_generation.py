@@ -195,15 +195,19 @@ def test_decoders_write_the_same_and_leave_the_same_state(hybrid: Thinking) -> N
         torch.testing.assert_close(found.state.tensors()[name], tensor, rtol=1e-4, atol=1e-4)
 
 
-def test_reading_and_writing_take_turns(hybrid: Thinking) -> None:
-    texts = [Opened(hybrid, decoder=name) for name in ("eager", "auto")]
-    drawn = []
-    for text in texts:
+def test_reading_and_writing_take_turns(hybrid: Thinking, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = [20, 21, 22, 9, 10, 11, 12, 13]
+    texts = []
+    for decoder in ("eager", "auto"):
+        coming = iter(script)
+        monkeypatch.setattr("think.core.generation.choose", lambda *_, coming=coming: next(coming))
+        text = Opened(hybrid, decoder=decoder)
         text.read([BOS, 9])
-        first = list(text.write(Limits(tokens=3, temperature=0.0)))
+        assert list(text.write(Limits(3))) == script[:3]
         text.read([11, 12, 13])
-        drawn.append((first, list(text.write(Limits(tokens=12, temperature=0.0))), text.tokens))
-    assert drawn[0] == drawn[1]
+        assert list(text.write(Limits(5))) == script[3:]
+        texts.append(text)
+    _assert_alike(texts[1], texts[0])
 
 
 @pytest.mark.parametrize("decoder", ["auto", "eager"])
@@ -246,28 +250,41 @@ def test_another_text_begins_where_the_first_one_is(hybrid: Thinking) -> None:
     assert all(token < 30 for token in first.another().write(Limits(9, 9.0, 1.0), seeding.generator(0)))
 
 
-def test_writing_takes_the_weights_as_they_are_now() -> None:
+def _assert_alike(found: Opened, expected: Opened) -> None:
+    assert found.tokens == expected.tokens
+    for name, tensor in expected.state.tensors().items():
+        torch.testing.assert_close(found.state.tensors()[name], tensor, rtol=1e-4, atol=1e-4)
+
+
+def test_writing_takes_the_weights_as_they_are_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("think.core.generation.choose", lambda *_: 20)
     model = _model(HYBRID, seed=5)
     opened = _opened(model, [BOS, 9])
-    list(opened.write(Limits(4, 0.0)))
+    list(opened.write(Limits(4)))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     expected = Opened(model, opened.state, decoder="eager")
-    expected.read([12])
-    opened.read([12])
-    assert list(opened.write(Limits(12, 0.0))) == list(expected.write(Limits(12, 0.0)))
+    for text in (expected, opened):
+        text.read([12])
+        list(text.write(Limits(12)))
+    _assert_alike(opened, expected)
 
 
-def test_a_hook_that_comes_later_is_heard() -> None:
+def test_a_hook_that_comes_later_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("think.core.generation.choose", lambda *_: 20)
     model = _model(HYBRID)
     opened = _opened(model, [BOS, 9])
-    list(opened.write(Limits(4, 0.0)))
+    list(opened.write(Limits(4)))
     heard = []
     model.blocks[0].register_forward_hook(lambda *_: heard.append(1))
-    list(opened.write(Limits(4, 0.0)))
+    assert list(opened.write(Limits(3))) == [20] * 3
     assert opened.decoder == "eager"
-    assert len(heard) == 4
+    assert len(heard) == 3
+    with torch.no_grad():
+        _, expected = model(torch.tensor([[BOS, 9, *[20] * 7]]))
+    for name, tensor in expected.tensors().items():
+        torch.testing.assert_close(opened.state.tensors()[name], tensor, rtol=1e-4, atol=1e-4)
 
 
 def test_a_decoder_by_name_is_that_one_or_an_error(hybrid: Thinking) -> None:
