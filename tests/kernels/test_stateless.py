@@ -203,7 +203,7 @@ def test_token_mix_with_fixed_shares(name: str, time: int) -> None:
     x, last, share = (torch.randn(shape).requires_grad_() for shape in ((2, time, 9), (2, 9), (2, 9)))
     reset = torch.zeros(2, time, dtype=torch.bool)
     reset[0, [t for t in (0, 31, 32, 64) if t < time]] = True
-    found = token_mix(x, last, share, reset=reset, implementation=name)
+    found = torch.stack(token_mix(x, last, share, reset=reset, implementation=name))
     expected = []
     for t in range(time):
         before = torch.where(reset[:, t, None], 0.0, last if t == 0 else x[:, t - 1])

@@ -31,7 +31,10 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "token_mix": token_mix,
 }
 
-RESULTS: dict[str, tuple[str, ...]] = {"cross_entropy": ("objective", "losses", "entropies")}
+RESULTS: dict[str, tuple[str, ...]] = {
+    "cross_entropy": ("objective", "losses", "entropies"),
+    "token_mix": ("first", "second", "third"),
+}
 "Names of what an operator gives, in order, where that is more than `out`."
 
 

@@ -100,7 +100,7 @@ class ChannelMix(FeedForward):
         self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T D"], LayerState]:
         share, by = torch.stack([self.mix_key, self.mix_receptance]), self.implementation
-        to_key, to_receptance = token_mix(x, state["shift"], share, reset=reset, implementation=by).unbind()
+        to_key, to_receptance = token_mix(x, state["shift"], share, reset=reset, implementation=by)
         value = self.value(squared_relu(self.key(to_key), implementation=by))
         out = sigmoid_gate(self.receptance(to_receptance), value, implementation=by)
         return out, {"shift": x[:, -1].float()}

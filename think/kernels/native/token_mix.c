@@ -16,7 +16,7 @@ struct mix {
     const void *share;       /* [S, B, T, D], of `kind`, or [S, D], of float32, when `fixed` */
     const uint8_t *reset;    /* [B, T] or NULL */
     void *out;               /* [S, B, T, D] */
-    const void *d_out;       /* [S, B, T, D] */
+    const int64_t *d_out;    /* [S] addresses of [B, T, D] */
     void *d_x;               /* [B, T, D] */
     float *d_last;           /* [B, D] */
     void *d_share;           /* like share, when not `fixed` */
@@ -107,7 +107,7 @@ static void token_backward(const struct mix *a, struct place p, int64_t t, float
     for (int64_t s = 0; s < a->streams; s++) {
         int64_t at = place_in_stream(a, s, p.b, t);
         const float *share = share_of(mine, a, s, at);
-        read_row(slope, a->d_out, at, a->channels, a->kind);
+        read_row(slope, (const void *)(intptr_t)a->d_out[s], (p.b * a->time + t) * a->channels, a->channels, a->kind);
         for (int64_t i = 0; i < p.full; i += WIDTH) {
             vec d = load(slope + i), backward = d * load(share + i);
             store(here + i, load(here + i) + (d - backward));
@@ -168,9 +168,9 @@ KERNEL(token_mix_forward)
     return think_parallel(forward_task, &a, tasks_of(&a), threads);
 }
 
-/* d_share: [S, B, T, D] of `kind`, or [S, D] of float32 when `fixed`; parts: then as many for every 32 tokens */
+/* d_out: addresses, since what the streams went into gives each one its own. d_share: [S, B, T, D] of `kind`, or [S, D] of float32 when `fixed`; parts: then as many for every 32 tokens */
 KERNEL(token_mix_backward)
-(const void *x, const float *last, const void *share, const uint8_t *reset, const void *d_out, void *d_x,
+(const void *x, const float *last, const void *share, const uint8_t *reset, const int64_t *d_out, void *d_x,
  float *d_last, void *d_share, float *parts, int64_t streams, int64_t batch, int64_t time, int64_t channels,
  int64_t fixed, int64_t kind, int64_t threads)
 {

@@ -22,8 +22,8 @@ def token_mix(
     *,
     reset: Bool[Tensor, "B T"] | None = None,
     implementation: str = "auto",
-) -> Float[Tensor, "S B T D"]:
-    """The streams, of the type of x.
+) -> tuple[Float[Tensor, "B T D"], ...]:
+    """The S streams, of the type of x.
 
     last: the token before the first one. share: for each channel, or for each token and channel.
     Raises ValueError or TypeError on shapes and types that do not fit, and on an unknown implementation.
@@ -36,5 +36,5 @@ def token_mix(
     kind = arguments.accumulation_type(x, last, share)
     run = load("token_mix", implementation, x.device.type, x.dtype)
     with arguments.full_precision(x.device):
-        found: Tensor = run(x, last.to(kind), share.to(kind if share.dim() == 2 else x.dtype), reset)
+        found: tuple[Tensor, ...] = run(x, last.to(kind), share.to(kind if share.dim() == 2 else x.dtype), reset)
         return found

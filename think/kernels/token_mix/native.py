@@ -21,9 +21,9 @@ def lacks(device: str, kind: torch.dtype) -> str | None:
     return library.lacks(UNIT, device, kind)
 
 
-def _forward(x: Tensor, last: Tensor, share: Tensor, reset: Tensor | None) -> Tensor:
+def _forward(x: Tensor, last: Tensor, share: Tensor, reset: Tensor | None) -> tuple[Tensor, ...]:
     out: Tensor = torch.ops.think.token_mix(x, last, share, reset)
-    return out
+    return out.unbind()  # here rather than outside, so that gradients need not be put side by side
 
 
 def _backward(x: Tensor, last: Tensor, share: Tensor, reset: Tensor | None, d_out: Tensor) -> tuple[Tensor | None, ...]:
@@ -43,19 +43,21 @@ def _shape(x: Tensor, last: Tensor, share: Tensor, reset: Tensor | None) -> Tens
 
 
 def _run_backward(
-    x: Tensor, last: Tensor, share: Tensor, reset: Tensor | None, d_out: Tensor
+    x: Tensor, last: Tensor, share: Tensor, reset: Tensor | None, d_out: list[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     found = _backward_shapes(x, last, share, reset, d_out)
     batch, time, _ = x.shape
     fixed = share.dim() == 2
     parts = last.new_empty(batch * -(-time // TOKENS_OF_A_TASK), *share.shape) if fixed else None
-    given = operators.contiguous(x, last, share, reset, d_out)
-    library.call("token_mix_backward", *given, *found, parts, *d_out.shape, fixed, operators.kind(x))
+    d_out = [each.to(x.dtype).contiguous() for each in d_out]
+    addresses = torch.tensor([each.data_ptr() for each in d_out])
+    given = operators.contiguous(x, last, share, reset)
+    library.call("token_mix_backward", *given, addresses, *found, parts, len(d_out), *x.shape, fixed, operators.kind(x))
     return found
 
 
 def _backward_shapes(
-    x: Tensor, last: Tensor, share: Tensor, reset: Tensor | None, d_out: Tensor
+    x: Tensor, last: Tensor, share: Tensor, reset: Tensor | None, d_out: list[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     return x.new_empty(x.shape), last.new_empty(last.shape), share.new_empty(share.shape)
 
@@ -63,6 +65,6 @@ def _backward_shapes(
 _GIVEN = "Tensor x, Tensor last, Tensor share, Tensor? reset"
 operators.register(f"token_mix({_GIVEN}) -> Tensor", _run, _shape)
 operators.register(
-    f"token_mix_backward({_GIVEN}, Tensor d_out) -> (Tensor, Tensor, Tensor)", _run_backward, _backward_shapes
+    f"token_mix_backward({_GIVEN}, Tensor[] d_out) -> (Tensor, Tensor, Tensor)", _run_backward, _backward_shapes
 )
 run = function(plain, _forward, _backward)

@@ -113,7 +113,7 @@ class Rwkv6(MixerModule):
 
     def mixed(
         self, x: Float[Tensor, "B T D"], last: Float[Tensor, "B D"], reset: Bool[Tensor, "B T"] | None
-    ) -> Float[Tensor, "5 B T D"]:
+    ) -> tuple[Float[Tensor, "B T D"], ...]:
         """Each stream's own blend of a token and its predecessor, with a data-dependent share."""
         by = self.implementation
         (plain,) = token_mix(x, last, self.mix_all.unsqueeze(0), reset=reset, implementation=by)
@@ -125,7 +125,7 @@ class Rwkv6(MixerModule):
     def forward(
         self, x: Float[Tensor, "B T D"], state: LayerState, reset: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T D"], LayerState]:
-        to_decay, to_receptance, to_key, to_value, to_gate = self.mixed(x, state["rwkv.shift"], reset).unbind()
+        to_decay, to_receptance, to_key, to_value, to_gate = self.mixed(x, state["rwkv.shift"], reset)
         heads = "B T (H K) -> B T H K"
         receptance = rearrange(self.receptance(to_receptance), heads, H=self.heads)
         key = rearrange(self.key(to_key), heads, H=self.heads)
