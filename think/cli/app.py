@@ -43,6 +43,7 @@ COMMANDS: dict[str, Entry] = {
     "generate": Entry("think.cli.generate:generate", "Write text with a trained model", "Models"),
     "chat": Entry("think.cli.chat:chat", "Talk with a trained model; Ctrl-C ends its turn, Ctrl-D leaves", "Models"),
     "runs": Entry("think.cli.runs:app", "List, show, compare, prune and export runs", "Runs"),
+    "tui": Entry("think.cli.tui:tui", "Watch runs, gates and the handoff log, live", "Runs"),
     "preset": Entry("think.cli.preset:app", "List, show, explain, compare and check presets", "Settings"),
     "exit-codes": Entry("think.cli.exit_codes:exit_codes", "List the exit codes and what each means", "Machine"),
 }

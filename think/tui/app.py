@@ -98,6 +98,8 @@ class Monitor(App[None], inherit_bindings=False):
         self._queried: LogQuery | None = None
         self._played = clock()
         self._wanted_step: int | None = None
+        self.head, self.board, self.foot = Bar(id="head"), Board(id="board"), Bar(id="foot")
+        self.entry = Input(placeholder="filter; ⏎ keeps it, esc clears it", id="filter")
         self.animation_level = "none"
         self.use_command_palette = True
         self.register_theme(themes.DARK)
@@ -107,13 +109,13 @@ class Monitor(App[None], inherit_bindings=False):
     # ---- beginning and end ------------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        yield Bar(id="head")
-        yield Board(id="board")
-        yield Input(placeholder="filter; ⏎ keeps it, esc clears it", id="filter")
-        yield Bar(id="foot")
+        yield self.head
+        yield self.board
+        yield self.entry
+        yield self.foot
 
     def on_mount(self) -> None:
-        self.query_one("#board", Board).focus()
+        self.board.focus()
         self._watch()
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # no signals here: not the main thread
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, None, Exit.TERMINATED)
@@ -152,8 +154,8 @@ class Monitor(App[None], inherit_bindings=False):
         if replay is not None and not replay.ready:
             run = event.view.run
             if run is not None and run.exact and replay.learn(run):
-                self.feed.replay(replay.step)
                 self._played = self._clock()
+                self._show_replayed()
         if changed:
             self.draw()
         else:
@@ -179,16 +181,15 @@ class Monitor(App[None], inherit_bindings=False):
 
     def draw(self) -> None:
         """Bring the screen up to date with the desk."""
-        if not self.is_running or not self.screen_stack:
+        if not self.is_running:
             return
-        board = self.screen_stack[0].query_one("#board", Board)
-        page = self.desk.page(board.size.width, board.size.height, board.scroll_line)
+        page = self.desk.page(self.board.size.width, self.board.size.height, self.board.scroll_line)
         if page is not None:
             place = self.desk.place
             endless = self.desk.spec.query is not None and place.opened is None
-            board.put(page, place.cursor, at_end=endless and place.follow)
-            if board.cursor != place.cursor and page.items:
-                self.desk.change(cursor=board.cursor)
+            self.board.put(page, place.cursor, at_end=endless and place.follow)
+            if self.board.cursor != place.cursor and page.items:
+                self.desk.change(cursor=self.board.cursor)
             self._ask(page)
         self._draw_head()
         self._draw_foot()
@@ -207,8 +208,7 @@ class Monitor(App[None], inherit_bindings=False):
                 self.feed.filter(wanted)
 
     def _draw_head(self) -> None:
-        head = self.screen_stack[0].query_one("#head", Bar)
-        head.put(*bars.head(self.desk.listed(), self.desk.current, self._status(), head.size.width))
+        self.head.put(*bars.head(self.desk.listed(), self.desk.current, self._status(), self.head.size.width))
 
     def _status(self) -> list[Span]:
         """What goes on, at the right end of the head line."""
@@ -233,17 +233,15 @@ class Monitor(App[None], inherit_bindings=False):
         return found
 
     def _draw_foot(self) -> None:
-        foot = self.screen_stack[0].query_one("#foot", Bar)
         applicable = [action for action in self.actions if self.desk.applies(action)]
         labels = {"pause": "go on"} if self.desk.paused else {}
         note = self._note if self._clock() < self._note_until else ""
         if not note and self.desk.place.filter:
             note = f"filter: {self.desk.place.filter}"
-        board = self.screen_stack[0].query_one("#board", Board)
-        above, below = board.hidden
+        above, below = self.board.hidden
         if not note and (above or below):
             note = f"↑{above} ↓{below}"
-        foot.put(*bars.foot(applicable, labels, foot.size.width, note))
+        self.foot.put(*bars.foot(applicable, labels, self.foot.size.width, note))
 
     def say(self, text: str) -> None:
         """A word of answer in the foot line."""
@@ -251,9 +249,6 @@ class Monitor(App[None], inherit_bindings=False):
             self._note, self._note_until = text, self._clock() + NOTE_SECONDS
             self.set_timer(NOTE_SECONDS + 0.1, self._draw_foot)
             self._draw_foot()
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.draw)
 
     # ---- keys and mouse ---------------------------------------------------------------------------------------------
 
@@ -305,34 +300,33 @@ class Monitor(App[None], inherit_bindings=False):
     def perform(self, identifier: str) -> None:
         """Do what an action says. Unknown to the present screen: nothing."""
         kind, _, name = identifier.partition(".")
-        board = self.screen_stack[0].query_one("#board", Board)
         turn, deed = self.desk.turned_by(identifier), self.desk.done_by(identifier)
         if turn is not None:
             self.say(f"{turn.action.label}: {self.desk.turn(turn)}")
         elif deed is not None:
-            context = self.desk.context(board.size.width, board.size.height)
+            context = self.desk.context(self.board.size.width, self.board.size.height)
             if context is not None:
-                self._obey(deed.run(context, board.cursor))
+                self._obey(deed.run(context, self.board.cursor))
         elif identifier in MOVES:
-            board.move(*MOVES[identifier])
+            self.board.move(*MOVES[identifier])
             self._moved()
         elif kind == "page":
-            board.turn_page(1 if name == "down" else -1)
+            self.board.turn_page(1 if name == "down" else -1)
             self._moved()
         elif identifier in ("top", "bottom"):
-            self._to_end(-1 if identifier == "top" else 1, board)
+            self._to_end(-1 if identifier == "top" else 1)
         elif kind == "replay" and self.replaying is not None:
             self._replay(name, self.replaying)
         elif kind == "screen":
             self._go(name)
         else:
-            self._common(identifier, board)
+            self._common(identifier)
         self.draw()
 
-    def _common(self, identifier: str, board: Board) -> None:
+    def _common(self, identifier: str) -> None:
         match identifier:
             case "open":
-                self._open(board)
+                self._open()
             case "back":
                 self._back()
             case "filter":
@@ -360,17 +354,17 @@ class Monitor(App[None], inherit_bindings=False):
         self.desk.obey(effect)
         self.say(effect.message)
 
-    def _open(self, board: Board) -> None:
-        context = self.desk.context(board.size.width, board.size.height)
+    def _open(self) -> None:
+        context = self.desk.context(self.board.size.width, self.board.size.height)
         enter = self.desk.spec.enter
-        if context is not None and enter is not None and board.cursor is not None and board.page.items:
+        if context is not None and enter is not None and self.board.cursor is not None and self.board.page.items:
             self.desk.change(follow=False)
-            self._obey(enter(context, board.cursor))
-            board.scroll_line = 0
+            self._obey(enter(context, self.board.cursor))
+            self.board.scroll_line = 0
 
     def _back(self) -> None:
         if isinstance(self.focused, Input):
-            self.query_one("#filter", Input).value = ""
+            self.entry.value = ""
             self._close_filter()
         else:
             self.desk.back()
@@ -392,18 +386,17 @@ class Monitor(App[None], inherit_bindings=False):
                 self.feed.select(_newest(self.desk.newest))
             self.say("follows the newest run" if self._following else "stays with this run")
 
-    def _to_end(self, direction: int, board: Board) -> None:
+    def _to_end(self, direction: int) -> None:
         view = self.desk.shown
         if self.desk.spec.query is not None and view is not None and self.desk.place.opened is None:
             beyond = max(view.log.total - len(view.log.lines), 0) if direction < 0 else 0
             self.desk.change(follow=direction > 0, offset=beyond)
-        board.go_to_end(direction)
-        self.desk.change(cursor=board.cursor)
+        self.board.go_to_end(direction)
+        self.desk.change(cursor=self.board.cursor)
 
     def _moved(self) -> None:
         """The board moved: remember where, and stop following."""
-        board = self.screen_stack[0].query_one("#board", Board)
-        self.desk.change(cursor=board.cursor, follow=False)
+        self.desk.change(cursor=self.board.cursor, follow=False)
         self.draw()
 
     def _replay(self, name: str, replay: Replay) -> None:
@@ -415,14 +408,13 @@ class Monitor(App[None], inherit_bindings=False):
         self._show_replayed()
 
     def _open_filter(self) -> None:
-        entry = self.query_one("#filter", Input)
-        entry.add_class("open")
-        entry.value = self.desk.place.filter
-        entry.focus()
+        self.entry.add_class("open")
+        self.entry.value = self.desk.place.filter
+        self.entry.focus()
 
     def _close_filter(self) -> None:
-        self.query_one("#filter", Input).remove_class("open")
-        self.query_one("#board", Board).focus()
+        self.entry.remove_class("open")
+        self.board.focus()
         self.call_after_refresh(self.draw)
 
     def _paint(self, name: str) -> None:

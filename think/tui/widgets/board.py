@@ -24,7 +24,7 @@ class Board(Rows, can_focus=True):
         again: bool
 
     class Scrolled(Message):
-        """The body was moved by the wheel, or somebody wants it moved beyond an end."""
+        """The body was moved by the wheel, or has another size: other lines are in sight."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -37,13 +37,15 @@ class Board(Rows, can_focus=True):
     def put(self, page: Page, cursor: str | None, *, at_end: bool = False) -> None:
         """Show a page with this item chosen, or the nearest one; at_end: scrolled to its last line."""
         before = self._item(self.cursor)
-        self.page = page
-        self.cursor = cursor
+        self.page, self.cursor = page, cursor
         found = self._item(cursor)
-        if found is None and page.items:
+        if at_end and page.items:
+            self.cursor = page.items[-1].key
+        elif found is None and page.items:
             near = before.line if before is not None else 0
-            found = page.items[-1] if at_end else min(page.items, key=lambda item: abs(item.line - near))
-            self.cursor = found.key
+            self.cursor = min(page.items, key=lambda item: abs(item.line - near)).key
+        elif found is not None and before is not None and before.key == found.key and page.above:
+            self.scroll_line += found.line - before.line  # lines went or came at the other end: what is read stays put
         if at_end:
             self.scroll_line = self._last_scroll()
         self._paint()
@@ -170,6 +172,7 @@ class Board(Rows, can_focus=True):
 
     def on_resize(self) -> None:
         self.reveal()
+        self.post_message(self.Scrolled())
 
 
 def _highlighted(of: Line) -> Line:
