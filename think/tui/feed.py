@@ -17,6 +17,7 @@ from think.core.telemetry.sidecar import Sidecars
 from think.core.telemetry.writer import segments
 from think.core.text import one_line
 from think.tui.logbook import Logbook
+from think.tui.memory import give_back
 from think.tui.view import LIVE, Comparison, Difference, LogQuery, Notice, RunRow, RunView, View
 from think.tui.views import settings
 from think.tui.views.extra import FAMILY, Extra
@@ -106,7 +107,7 @@ class Feed:
         self._number = 0
         self._busy = True
         self._shown = self._listed = self._followed = self._followed_others = self._saved = -1e9
-        self._changed = True
+        self._changed = self._grown = True
         self._notices: tuple[Notice, ...] = ()
         self._rows: dict[str, RunRow] = {}
         self._full: dict[str, RunView] = {}
@@ -165,6 +166,9 @@ class Feed:
         view = self._frame(wishes, now, mono)
         if view is not None and view.number == 1:
             self._busy = False
+        if view is not None and self._grown and not self._busy:
+            self._grown = False
+            give_back()
         return view
 
     @property
@@ -260,6 +264,7 @@ class Feed:
         for watch in shown:
             if not until() and not watch.index.exact:
                 watch.changed |= watch.index.backfill(until)
+                self._grown = True
             self._busy |= not watch.index.exact
         for watch in self._watches.values():
             if until():

@@ -56,7 +56,7 @@ class Buckets:
             order = np.argsort(steps, kind="stable")
             steps, times, values = steps[order], times[order], values[:, order]
         keys = np.floor_divide(steps, width)
-        starts = np.flatnonzero(np.concatenate(([True], np.diff(keys) != 0)))
+        starts = np.flatnonzero(_starts(keys))
         ends = np.append(starts[1:], len(steps)) - 1
         shape = (len(values), len(starts))
         head = (rows.names, width, keys[starts], steps[ends], np.maximum.reduceat(times, starts))
@@ -116,7 +116,7 @@ class Buckets:
         """With buckets of `width` steps, which is this width times a power of two."""
         found = self
         while found.width < width:
-            found = _merged(found, np.floor_divide(found.keys, 2), found.width * 2)
+            found = _merged((found,), np.arange(len(found)), found.width * 2)
         return found
 
     def up_to(self, step: float) -> "Buckets":
@@ -145,11 +145,17 @@ class Buckets:
         return self.width > 1 and (step + 1) % self.width != 0 and step // self.width in self.keys
 
 
+def distinct(values: Array) -> Array:
+    """Each value once, ascending; np.unique without what it loads."""
+    ordered = np.sort(values)
+    return ordered[_starts(ordered)]
+
+
 def width_for(steps: Array, width: int, most: int = MOST) -> int:
     """The smallest width, doubled from `width`, that puts these steps into at most `most` buckets."""
     keys = np.floor_divide(steps, width)
     while len(keys) > most:
-        keys = np.unique(keys)
+        keys = distinct(keys)
         if len(keys) > most:
             keys, width = np.floor_divide(keys, 2), width * 2
     return width
@@ -163,58 +169,60 @@ def joined(first: Buckets, second: Buckets, most: int = MOST) -> Buckets:
     names = tuple(dict.fromkeys((*first.names, *second.names)))
     width = max(first.width, second.width)
     first, second = first.with_names(names).coarser(width), second.with_names(names).coarser(width)
-    together = _concatenated(first, second)
-    if len(first) and second.keys[0] <= first.keys[-1]:
-        order = np.argsort(together.keys, kind="stable")
-        together = Buckets(
-            names,
-            width,
-            together.keys[order],
-            together.steps[order],
-            together.times[order],
-            *(table[:, order] for table in _tables(together)),
-        )
-        together = _merged(together, together.keys, width)
+    if not len(first):
+        together = second
+    elif second.keys[0] > first.keys[-1]:
+        together = _merged((first, second), np.arange(len(first) + len(second)), width)
+    else:
+        order = np.argsort(np.concatenate((first.keys, second.keys)), kind="stable")
+        together = _merged((first, second), order, width)
     while len(together) > most:
         together = together.coarser(together.width * 2)
     return together
 
 
-def _tables(buckets: Buckets) -> tuple[Array, ...]:
-    return (buckets.low, buckets.high, buckets.total, buckets.last, buckets.last_step, buckets.count, buckets.bad)
+def _starts(keys: Array) -> NDArray[np.bool_]:
+    """Where another key begins; the keys are in order."""
+    return np.concatenate((np.ones(min(len(keys), 1), dtype=bool), keys[1:] != keys[:-1]))
 
 
-def _concatenated(first: Buckets, second: Buckets) -> Buckets:
-    if not len(first):
-        return second
+def _merged(parts: tuple[Buckets, ...], order: NDArray[np.int64], width: int) -> Buckets:
+    """Buckets put into an order in which equal keys, two at most, stand together, and those merged.
+
+    One figure after the other, so that only one of them is there twice.
+    """
+
+    def ordered(name: str) -> Array:
+        tables = [getattr(part, name) for part in parts]
+        return (np.concatenate(tables, axis=-1) if len(tables) > 1 else tables[0])[..., order]
+
+    keys = np.floor_divide(ordered("keys") * parts[0].width, width)
+    starts = np.flatnonzero(_starts(keys))
+    ends = np.append(starts, len(keys))[1:] - 1
+
+    def pairs(name: str) -> tuple[Array, Array]:
+        table = ordered(name)
+        return table[..., starts], table[..., ends]
+
+    alone = starts == ends
+    step, other_step = pairs("last_step")
+    last, other_last = pairs("last")
+
+    def added(name: str) -> Array:
+        one, other = pairs(name)
+        return one + np.where(alone, 0.0, other)
+
     return Buckets(
-        first.names,
-        first.width,
-        np.concatenate((first.keys, second.keys)),
-        np.concatenate((first.steps, second.steps)),
-        np.concatenate((first.times, second.times)),
-        *(np.concatenate(pair, axis=1) for pair in zip(_tables(first), _tables(second), strict=True)),
-    )
-
-
-def _merged(buckets: Buckets, keys: Array, width: int) -> Buckets:
-    """Buckets under new ascending keys, of which at most two in a row are equal."""
-    if not len(buckets):
-        return Buckets.empty(buckets.names, width)
-    starts = np.flatnonzero(np.concatenate(([True], np.diff(keys) != 0)))
-    ends = np.append(starts[1:], len(keys)) - 1
-    later = buckets.last_step[:, ends] >= buckets.last_step[:, starts]
-    return Buckets(
-        buckets.names,
+        parts[0].names,
         width,
         keys[starts],
-        np.maximum(buckets.steps[starts], buckets.steps[ends]),
-        np.maximum(buckets.times[starts], buckets.times[ends]),
-        np.minimum(buckets.low[:, starts], buckets.low[:, ends]),
-        np.maximum(buckets.high[:, starts], buckets.high[:, ends]),
-        np.add.reduceat(buckets.total, starts, axis=1),
-        np.where(later, buckets.last[:, ends], buckets.last[:, starts]),
-        np.maximum(buckets.last_step[:, starts], buckets.last_step[:, ends]),
-        np.add.reduceat(buckets.count, starts, axis=1),
-        np.add.reduceat(buckets.bad, starts, axis=1),
+        np.maximum(*pairs("steps")),
+        np.maximum(*pairs("times")),
+        low=np.minimum(*pairs("low")),
+        high=np.maximum(*pairs("high")),
+        total=added("total"),
+        last=np.where(other_step >= step, other_last, last),
+        last_step=np.maximum(step, other_step),
+        count=added("count"),
+        bad=added("bad"),
     )

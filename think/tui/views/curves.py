@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from think.core.telemetry.buckets import Buckets
+from think.core.telemetry.buckets import Buckets, distinct
 from think.tui.view import Array, Series, read_only
 
 
@@ -62,7 +62,7 @@ def shares(curves: Mapping[str, Series], kind: str = "component_gradients", fiel
     found = {name.removeprefix(prefix): curves[name] for name in curves if name.startswith(prefix)}
     if not found:
         return {}
-    steps = np.unique(np.concatenate([one.steps for one in found.values()]))
+    steps = distinct(np.concatenate([one.steps for one in found.values()]))
     squares = {name: np.full(len(steps), np.nan) for name in found}
     for name, one in found.items():
         squares[name][np.searchsorted(steps, one.steps)] = one.mean**2
