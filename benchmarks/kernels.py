@@ -1,6 +1,8 @@
 """Forward and forward + backward of every kernel implementation; the figures of `think bench kernels`, kept in a file.
 
-python benchmarks/kernels.py [--rounds 9] [--threads 2]
+python benchmarks/kernels.py [--rounds 9] [--threads 2] [--kernel rwkv6] [--compiled]
+
+--compiled times the chunked form under torch.compile too, on batches without resets; that takes a compiler and minutes.
 """
 
 import argparse
@@ -9,6 +11,7 @@ from dataclasses import asdict
 import _report
 import torch
 
+from think.core.device import keep_freed_memory
 from think.kernels import choose
 from think.kernels.bench import FEWEST_ROUNDS, SIZES, measure
 
@@ -17,14 +20,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=FEWEST_ROUNDS)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--kernel", action="append", choices=choose.operators(), help="only this one; may be repeated")
+    parser.add_argument("--compiled", action="store_true")
     asked = parser.parse_args()
+    keep_freed_memory()  # as training does
     figures = []
-    for operator in choose.operators():
+    for operator in asked.kernel or choose.operators():
+        chunked = tuple(name for name in choose.usable(operator) if name == "chunked")
         for size in SIZES:
             for resets in (False, True):
-                for row in measure(operator, size, rounds=asked.rounds, resets=resets, threads=asked.threads):
+                compiled = chunked if asked.compiled and not resets else ()
+                for row in measure(
+                    *(operator, size),
+                    rounds=asked.rounds,
+                    resets=resets,
+                    threads=asked.threads,
+                    compiled=compiled,
+                ):
                     print(
-                        f"{row.operator:12s} {row.case:26s} {row.implementation:10s} "
+                        f"{row.operator:12s} {row.case:26s} {row.implementation:16s} "
                         f"forward {row.forward:8.2f} ms [{row.forward_least:.2f}-{row.forward_most:.2f}]  "
                         f"forward + backward {row.both:8.2f} ms [{row.both_least:.2f}-{row.both_most:.2f}]  "
                         f"{row.speed_up:5.1f} x reference"

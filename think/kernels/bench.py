@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from torch import Tensor
 
 from think.kernels import choose
 from think.kernels.compare import STATELESS, Case, Inputs, call, inputs
@@ -23,6 +25,11 @@ SIZES = (
     Case("B8 T512 H4 64x64", 512, batch=8, heads=4, key=64, value=64),
 )
 "What a model of width 128 asks for, and the size that DESIGN's performance goals are stated at."
+
+COMPILED = "compiled"
+"Stands before the name of an implementation that is timed under torch.compile."
+
+Call = Callable[[Inputs], dict[str, Tensor]]
 
 CONVOLUTION_WINDOW = 4
 "Taps, as in Mamba-2; a case's `key` is a width elsewhere."
@@ -48,22 +55,32 @@ class Timing:
 
 
 def measure(
-    operator: str, case: Case, *, rounds: int = FEWEST_ROUNDS, resets: bool = False, threads: int | None = None
+    operator: str,
+    case: Case,
+    *,
+    rounds: int = FEWEST_ROUNDS,
+    resets: bool = False,
+    threads: int | None = None,
+    compiled: tuple[str, ...] = (),
 ) -> list[Timing]:
     """Time all implementations of an operator on one size, on `threads` threads (default: as torch is set).
 
-    resets: about one token in a hundred begins a document. Raises ValueError for fewer than FEWEST_ROUNDS rounds.
+    resets: about one token in a hundred begins a document. compiled: implementations to time under torch.compile too;
+    that takes a minute each. Raises ValueError for fewer than FEWEST_ROUNDS rounds.
     """
     if rounds < FEWEST_ROUNDS:
         raise ValueError(f"{rounds} rounds are too few for a median, expected at least {FEWEST_ROUNDS}")
-    names = choose.usable(operator)
+    calls: dict[str, Call] = {name: partial(call, operator, name) for name in choose.usable(operator)}
+    for name in compiled:
+        calls[f"{COMPILED} {name}"] = torch.compile(partial(call, operator, name))
+    names = tuple(calls)
     given = _inputs(operator, case, resets)
     forward: dict[str, list[float]] = {name: [] for name in names}
     both: dict[str, list[float]] = {name: [] for name in names}
     with _threads(threads) as used:
         for attempt in range(rounds + 1):
             for name in names:
-                taken = _forward(operator, name, given), _both(operator, name, given)
+                taken = _forward(calls[name], given), _both(calls[name], given)
                 if attempt:  # the first round warms up caches and allocators
                     forward[name].append(taken[0])
                     both[name].append(taken[1])
@@ -108,19 +125,19 @@ def _inputs(operator: str, case: Case, resets: bool) -> Inputs:
     return Inputs(given.tensors, reset, given.options)
 
 
-def _forward(operator: str, implementation: str, given: Inputs) -> float:
+def _forward(run: Call, given: Inputs) -> float:
     with torch.no_grad():
-        return _milliseconds(lambda: call(operator, implementation, given))
+        return _milliseconds(lambda: run(given))
 
 
-def _both(operator: str, implementation: str, given: Inputs) -> float:
+def _both(run: Call, given: Inputs) -> float:
     leaves = list(given.tensors.values())
 
-    def run() -> None:
-        results = [result for result in call(operator, implementation, given).values() if result.requires_grad]
+    def step() -> None:
+        results = [result for result in run(given).values() if result.requires_grad]
         torch.autograd.grad(results, leaves, [result.detach() for result in results], allow_unused=True)
 
-    return _milliseconds(run)
+    return _milliseconds(step)
 
 
 def _milliseconds(run: Callable[[], object]) -> float:
