@@ -114,6 +114,7 @@ def test_a_baseline_that_is_not_there_is_missing(capsys: pytest.CaptureFixture[s
     assert "nobody" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_evaluations_run_and_both_branches_are_removed(capsys: pytest.CaptureFixture[str]) -> None:
     code, gate = think(capsys, "gate", "g4", "--run", "own", "--explain")
     assert code in (0, 1)
