@@ -3,7 +3,7 @@
 matplotlib is loaded by the first plot, not by importing this module.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,23 @@ def _share(line: Series, totals: Mapping[int, float]) -> Series:
         return Series(line.steps, line.values**2 / whole)
 
 
+def figure(draw: "Callable[[Axes], None]", *, size: tuple[float, float] = SIZE) -> bytes:
+    """One SVG file with one pair of axes in the style of all plots; `draw` fills them. size: inches."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's own style must not change a report
+        matplotlib.rcParams.update(_STYLE)
+        drawn = Figure(figsize=size, layout="constrained")
+        FigureCanvasSVG(drawn)
+        draw(drawn.add_subplot())
+        content = BytesIO()
+        drawn.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return content.getvalue()
+
+
 def _draw(
     lines: Mapping[str, Series],
     *,
@@ -98,16 +115,7 @@ def _draw(
     from_zero: bool,
     across: str | None = None,
 ) -> bytes:
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a user's own style must not change a report
-        matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=SIZE, layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
+    def fill(axes: "Axes") -> None:
         for name, line in lines.items():
             _draw_line(axes, name, line)
         if level is not None:
@@ -121,9 +129,8 @@ def _draw(
         axes.set_ylabel(label)
         if len(lines) > 1 or level is not None:
             axes.legend(frameon=False)
-        content = BytesIO()
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return content.getvalue()
+
+    return figure(fill)
 
 
 def _draw_line(axes: "Axes", name: str, line: Series) -> None:

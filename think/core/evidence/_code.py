@@ -16,9 +16,14 @@ MEASURED = ("kernels", "core/models", "core/training", "core/data/tokenizer.py",
 
 @cache
 def code_digest() -> str:
-    """sha256 over the names and contents of the source files under MEASURED."""
+    """Digest of the source files under MEASURED, as they were when it was first asked for."""
+    return digest_of(MEASURED)
+
+
+def digest_of(places: tuple[str, ...]) -> str:
+    """sha256 over the names and contents of the source files under `places` of this package."""
     found: set[Path] = set()
-    for place in MEASURED:
+    for place in places:
         path = PACKAGE / place
         found.update([path] if path.is_file() else path.rglob("*.py"))
     total = hashlib.sha256()
