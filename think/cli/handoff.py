@@ -60,6 +60,7 @@ def init(
     else:
         if reason is not None:
             raise UsageError("--reason goes with --add")
+        at.writer.must_be_free()
         backlog = markdown.read(file)
         events = at.writer.begin(
             Draft(

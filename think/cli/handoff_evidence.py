@@ -45,6 +45,12 @@ def progress(
     gate: Annotated[
         str | None, typer.Option("--gate", metavar="GATE", help="Enter a stored verdict, of --run or of fresh models.")
     ] = None,
+    evidence: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--evidence", metavar="ID", help="Evidence that is in the log, such as E3, for --claim; repeatable."
+        ),
+    ] = None,
     deprecated: Annotated[
         str | None, typer.Option("--deprecated", metavar="NAME", help="What must not be used any more; with --why.")
     ] = None,
@@ -69,6 +75,8 @@ def progress(
         raise UsageError("--why goes with --deprecated or --retract")
     if wrong is not None and not note.strip():
         raise UsageError("--wrong without what is so instead", expected="think handoff progress NOTE --wrong TEXT")
+    if evidence and claim is None:
+        raise UsageError("--evidence stands behind a claim", expected="--claim TEXT --evidence ID")
     if not (note.strip() or claim or run or gate or deprecated or retract):
         raise UsageError(
             "there is nothing to enter", expected="a note, --claim, --run, --gate, --deprecated or --retract"
@@ -86,6 +94,7 @@ def progress(
             wrong=wrong,
             claim=claim.strip() if claim else None,
             evidence=found,
+            cites=evidence or (),
             deprecated=(deprecated, why or "") if deprecated else None,
             retract=(retract, why or "") if retract else None,
         )

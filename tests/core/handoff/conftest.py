@@ -48,7 +48,7 @@ class Project:
     def events(self) -> Path:
         return self.folder / "events.jsonl"
 
-    def writer(self, owner: str = "ann", **more: Any) -> Writer:
+    def writer(self, owner: str = "agent-a", **more: Any) -> Writer:
         return Writer(self.folder, owner, now=self.clock, sync=False, **more)
 
     def begin(self, backlog: str = BACKLOG) -> "Project":
@@ -69,11 +69,11 @@ class Project:
             given["owner"] = owner
         return self.writer(owner).append(lambda state: rule(state, **given))
 
-    def start(self, owner: str = "ann", **given: Any) -> list[Event]:
+    def start(self, owner: str = "agent-a", **given: Any) -> list[Event]:
         given.setdefault("token", f"{owner}'s token")
         return self.do(owner, turns.start, now=self.clock(), **given)
 
-    def finish(self, owner: str = "ann", id: str | None = None, passed: bool = True) -> list[Event]:
+    def finish(self, owner: str = "agent-a", id: str | None = None, passed: bool = True) -> list[Event]:
         """Enter what checks said, without running any."""
         from think.core.handoff import evidence, workspace
 

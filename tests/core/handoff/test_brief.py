@@ -19,23 +19,28 @@ def told(project, owner=None, changed=None):
 
 def test_what_to_do_follows_the_log(project):
     assert (told(project)["do"], told(project)["command"]) == ("start", "think handoff start T1")
-    project.start("ann", seconds=60.0)
-    assert told(project, "ann")["do"] == "go on"
-    assert told(project, "bob")["do"] == "wait"
+    project.start("agent-a", seconds=60.0)
+    assert told(project, "agent-a")["do"] == "go on"
+    assert told(project, "agent-b")["do"] == "wait"
     project.clock.now += 60
-    assert told(project, "bob")["do"] == "take over"
+    assert told(project, "agent-b")["do"] == "take over"
     given = {"status": "half", "next": "the rest", "gotchas": "none", "worked_on": None, "commit": None, "dirty": None}
-    project.do("ann", turns.end, **given)
+    project.do("agent-a", turns.end, **given)
     assert told(project)["do"] == "resume"
-    assert told(project)["last_session"] == {"owner": "ann", "status": "half", "next": "the rest", "gotchas": "none"}
-    project.start("bob")
-    project.do("bob", rules.block, reason="no data", unblocks="data")
+    assert told(project)["last_session"] == {
+        "owner": "agent-a",
+        "status": "half",
+        "next": "the rest",
+        "gotchas": "none",
+    }
+    project.start("agent-b")
+    project.do("agent-b", rules.block, reason="no data", unblocks="data")
     assert told(project)["task"]["id"] == "T3"
     assert told(project)["blocked"] == ["T1: no data (unblocks: data)"]
-    project.do("bob", rules.drop, id="T3", reason="x")
+    project.do("agent-b", rules.drop, id="T3", reason="x")
     assert told(project)["do"] == "unblock"
     for id in ("T1", "T2"):
-        project.do("bob", rules.drop, id=id, reason="x")
+        project.do("agent-b", rules.drop, id=id, reason="x")
     assert (told(project)["do"], told(project)["task"]) == ("nothing", None)
 
 
@@ -49,8 +54,8 @@ def test_a_stale_task_is_checked_again_first(project):
 
 def test_short_texts_are_whole(project):
     project.start()
-    project.do("ann", rules.progress, note="the newest", wrong="the oldest")
-    task = told(project, "ann")["task"]
+    project.do("agent-a", rules.progress, note="the newest", wrong="the oldest")
+    task = told(project, "agent-a")["task"]
     assert task["notes"] == ["wrong: the oldest; now known: the newest"]
     assert (task["why"], task["checks"], task["files"]) == ("it comes first", ["true"], ["a.txt"])
 
@@ -59,7 +64,7 @@ texts = st.text(min_size=1, max_size=40).filter(str.strip)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=texts, times=st.sampled_from([1, 50, 300]), count=st.sampled_from([1, 40]))
+@given(text=texts, times=st.sampled_from([1, 20, 60]), count=st.sampled_from([1, 40]))
 def test_it_fits_whatever_the_texts_are(empty, text, times, count):
     long = text * times
     tasks = [
@@ -69,7 +74,7 @@ def test_it_fits_whatever_the_texts_are(empty, text, times, count):
             "why": long,
             "checks": [{"arguments": [long] * 3, "exit": 0, "seconds": 1.0, "gate": None, "run": None}] * 3,
             "depends": [f"T{number - 1}"] if number > 1 else [],
-            "files": [long] * count,
+            "files": [long] * min(count, 12),
         }
         for number in range(1, min(count, 6) + 1)
     ]
@@ -100,7 +105,7 @@ def test_the_longest_id_still_fits():
     assert not markdown.ID.fullmatch(id + "1")
 
 
-@pytest.mark.parametrize("owner", [None, "ann"])
+@pytest.mark.parametrize("owner", [None, "agent-a"])
 def test_problems_are_told(project, owner):
     with open(project.events, "ab") as file:
         file.write(b"torn")

@@ -85,6 +85,7 @@ def test_what_is_ended_is_ended_with_its_children(tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "GRACE_SECONDS", 0.1)
     monkeypatch.setattr(checks, "LARGEST_OUTPUT", 10_000)
     monkeypatch.setattr(checks, "TAIL_BYTES", 1 << 30)
+    monkeypatch.setattr(checks, "_LOOK_SECONDS", 0.01)
     result = run(python(STUBBORN), tmp_path)
     assert "wrote more than 10,000 bytes" in result["why"]
     assert gone(int(result["tail"].split()[0]))

@@ -14,7 +14,7 @@ from think.core.handoff import lock, log, rules, turns
 from think.core.handoff.log import Reader
 
 
-def note(project, text, owner="ann", task="T1"):
+def note(project, text, owner="agent-a", task="T1"):
     return project.do(owner, rules.progress, note=text, id=task)
 
 
@@ -198,7 +198,7 @@ def test_a_well_hashed_event_that_breaks_the_rules_is_broken_and_leaves_no_trace
     long.start()
     state = log.read(long.folder)
     data = {"lease": {"token": "x", "seconds": 60.0}, "takeover": None, "reason": None}
-    actor = Actor("eve", "S2", 1, "h")
+    actor = Actor("agent-e", "S2", 1, "h")
     line, _ = encode(Draft("start", data, "T3"), seq=7, time=1.0, actor=actor, previous=state.head)
     with open(long.events, "ab") as file:
         file.write(line)
@@ -214,7 +214,7 @@ def test_the_writer_notices_a_change_behind_its_back(long):
     lines = long.events.read_bytes().splitlines(keepends=True)
     long.events.write_bytes(b"".join(lines[:-1]) + lines[-1].replace(b"note 3", b"note 7"))
     with pytest.raises(BadData):
-        writer.append(lambda state: rules.progress(state, owner="ann", note="no", id="T1"))
+        writer.append(lambda state: rules.progress(state, owner="agent-a", note="no", id="T1"))
 
 
 # ---- mending ------------------------------------------------------------------------------------------------------
@@ -259,9 +259,9 @@ def test_a_full_disk_leaves_the_log_as_it_was(project, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[: len(data) // 2]))
         with pytest.raises(InputOutput, match="No space left"):
-            writer.append(lambda state: rules.progress(state, owner="ann", note="x", id="T1"))
+            writer.append(lambda state: rules.progress(state, owner="agent-a", note="x", id="T1"))
     assert project.events.read_bytes() == before
-    writer.append(lambda state: rules.progress(state, owner="ann", note="y", id="T1"))
+    writer.append(lambda state: rules.progress(state, owner="agent-a", note="y", id="T1"))
     assert log.read(project.folder).tasks["T1"].notes[0].text == "y"
 
 
@@ -282,7 +282,7 @@ def test_a_folder_that_cannot_be_written_is_an_input_output_error(project, monke
 def test_a_lock_that_is_held_names_its_holder(project):
     writer = project.writer(patience=0.01)
     with lock.exclusive(project.folder), pytest.raises(Locked) as caught:
-        writer.append(lambda state: rules.progress(state, owner="ann", note="x", id="T1"))
+        writer.append(lambda state: rules.progress(state, owner="agent-a", note="x", id="T1"))
     assert f"process {os.getpid()}" in caught.value.what
 
 
@@ -296,7 +296,7 @@ def test_an_event_beyond_the_limit_is_refused_and_nothing_is_written(project):
 def test_a_rule_that_refuses_leaves_nothing_behind(project):
     before = project.events.read_bytes()
     with pytest.raises(UsageError):
-        project.do("ann", rules.progress, note="no task is active")
+        project.do("agent-a", rules.progress, note="no task is active")
     assert project.events.read_bytes() == before
 
 

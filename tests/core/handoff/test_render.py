@@ -19,16 +19,16 @@ SECTIONS = ("rules", "active", "evidence", "gates", "backlog", "sessions", "depr
 def lived(project):
     """A log in which everything happened once."""
     project.start()
-    project.do("ann", rules.progress, note=HOSTILE, wrong="the opposite")
-    project.do("ann", rules.progress, claim="A is larger than B")
+    project.do("agent-a", rules.progress, note=HOSTILE, wrong="the opposite")
+    project.do("agent-a", rules.progress, claim="A is larger than B")
     project.finish(passed=False)
     project.finish()
-    project.start("bob")
-    project.do("bob", rules.block, reason=HOSTILE, unblocks="time")
-    project.do("bob", rules.drop, id="T3", reason="not needed")
-    project.do("bob", rules.progress, deprecated=("old.txt", "it was wrong"))
+    project.start("agent-b")
+    project.do("agent-b", rules.block, reason=HOSTILE, unblocks="time")
+    project.do("agent-b", rules.drop, id="T3", reason="not needed")
+    project.do("agent-b", rules.progress, deprecated=("old.txt", "it was wrong"))
     given = {"status": "s", "next": "n", "gotchas": HOSTILE, "worked_on": None, "commit": "f" * 40, "dirty": True}
-    project.do("bob", turns.end, **given)
+    project.do("agent-b", turns.end, **given)
     return project
 
 
@@ -65,11 +65,11 @@ def test_it_says_what_the_log_says(lived):
         "(commit ffffffffffff, tree with changes)",
     ):
         assert said in text, said
-    lived.do("ann", rules.unblock, id="T2", how="time went by")
-    lived.start("ann")
+    lived.do("agent-a", rules.unblock, id="T2", how="time went by")
+    lived.start("agent-a")
     active = render(log.read(lived.folder)).split("<!-- think:active -->")[1].split("<!-- /think:active -->")[0]
     assert "**T2 Second**" in active
-    assert "Held by **ann**" in active
+    assert "Held by **agent-a**" in active
     assert "- Check: `true`" in active
 
 
@@ -84,7 +84,7 @@ def test_texts_cannot_open_or_close_a_section_or_hide_anything(lived):
 def test_a_fresh_file_is_right_and_a_later_event_makes_it_old(lived):
     publish(lived.folder, lived.root)
     assert findings(lived) == []
-    lived.do("ann", rules.progress, note="more", id="T1")
+    lived.do("agent-a", rules.progress, note="more", id="T1")
     (found,) = findings(lived)
     assert "out of date by 1 event" in found.text
     assert publish(lived.folder, lived.root).aside is None
@@ -98,7 +98,7 @@ def test_an_edit_by_hand_is_found_in_its_section_and_set_aside(lived, later):
     edited = shown(lived).replace("| T3 | Third | dropped |", "| T3 | Third | done |")
     (lived.root / "HANDOFF.md").write_text(edited)
     if later:
-        lived.do("ann", rules.progress, note="more", id="T1")
+        lived.do("agent-a", rules.progress, note="more", id="T1")
     (found,) = findings(lived)
     assert "(section backlog)" in found.text
     number = int(found.where.partition(":")[2])
@@ -185,21 +185,21 @@ def test_a_done_task_whose_files_changed_is_wrong_before_and_after_it_is_entered
 )
 def test_a_text_that_claims_must_cite(project, text, wrong):
     found = evidence.of_checks("T1", [{"passed": True}], None, None)
-    project.do("ann", rules.progress, claim="A", evidence=[found])
-    (event,) = project.do("ann", rules.progress, note=text, id="T1")
+    project.do("agent-a", rules.progress, claim="A", evidence=[found])
+    (event,) = project.do("agent-a", rules.progress, note=text, id="T1")
     publish(project.folder, project.root)
     assert [each.where for each in findings(project)] == ([f"event {event.seq}"] if wrong else [])
     if wrong:
-        project.do("ann", rules.progress, retract=(str(event.seq), "said too much"))
+        project.do("agent-a", rules.progress, retract=(str(event.seq), "said too much"))
         publish(project.folder, project.root)
         assert findings(project) == []
 
 
 def test_what_was_cited_and_taken_back_no_longer_stands(project):
     found = evidence.of_checks("T1", [{"passed": True}], None, None)
-    project.do("ann", rules.progress, evidence=[found])
-    project.do("ann", rules.progress, note="E1 shows that it passed", id="T1")
-    project.do("ann", rules.progress, retract=("E1", "the wrong file"))
+    project.do("agent-a", rules.progress, evidence=[found])
+    project.do("agent-a", rules.progress, note="E1 shows that it passed", id="T1")
+    project.do("agent-a", rules.progress, retract=("E1", "the wrong file"))
     publish(project.folder, project.root)
     assert len(findings(project)) == 1
 

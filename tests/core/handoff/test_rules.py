@@ -61,7 +61,7 @@ def test_an_unknown_task_gets_the_nearest(project):
 
 
 def test_only_the_holder_works_on_the_active_task(project):
-    project.start("ann")
+    project.start("agent-a")
     for rule, given in [
         (rules.progress, {"note": "x"}),
         (rules.progress, {"note": "x", "id": "T1"}),
@@ -69,49 +69,49 @@ def test_only_the_holder_works_on_the_active_task(project):
         (rules.drop, {"id": "T1", "reason": "x"}),
         (rules.split, {"parts": [], "reason": "x"}),
     ]:
-        with pytest.raises(Locked, match="held by ann"):
-            project.do("bob", rule, **given)
+        with pytest.raises(Locked, match="held by agent-a"):
+            project.do("agent-b", rule, **given)
     with pytest.raises(Locked):
-        project.finish("bob")
+        project.finish("agent-b")
     assert state(project).events == 2
 
 
 def test_the_holders_events_renew_the_lease_and_nobody_elses(project):
-    project.start("ann", seconds=HOUR)
+    project.start("agent-a", seconds=HOUR)
     project.clock.now += 0.9 * HOUR
-    project.do("bob", rules.progress, note="about another task", id="T3")
+    project.do("agent-b", rules.progress, note="about another task", id="T3")
     assert state(project).lease.expires == project.clock.now + 0.1 * HOUR
-    project.do("ann", rules.progress, note="still here")
+    project.do("agent-a", rules.progress, note="still here")
     assert state(project).lease.expires == project.clock.now + HOUR
 
 
 def test_a_lease_that_ran_out_can_be_taken_over_and_it_shows(project):
-    project.start("ann", seconds=HOUR)
+    project.start("agent-a", seconds=HOUR)
     with pytest.raises(Locked):
-        project.start("bob")
+        project.start("agent-b")
     project.clock.now += HOUR
-    project.start("bob")
+    project.start("agent-b")
     (takeover,) = state(project).takeovers
-    assert (takeover.was, takeover.now, takeover.how, takeover.task) == ("ann", "bob", "expired", "T1")
-    with pytest.raises(Locked, match="held by bob"):
-        project.do("ann", rules.progress, note="I was only asleep")
+    assert (takeover.was, takeover.now, takeover.how, takeover.task) == ("agent-a", "agent-b", "expired", "T1")
+    with pytest.raises(Locked, match="held by agent-b"):
+        project.do("agent-a", rules.progress, note="I was only asleep")
 
 
 def test_a_late_holder_goes_on_when_nobody_took_over(project):
-    project.start("ann", seconds=HOUR)
+    project.start("agent-a", seconds=HOUR)
     project.clock.now += 10 * HOUR
-    project.do("ann", rules.progress, note="back again")
+    project.do("agent-a", rules.progress, note="back again")
     assert state(project).lease.expires == project.clock.now + HOUR
     assert state(project).takeovers == []
 
 
 def test_force_needs_a_reason(project):
-    project.start("ann")
+    project.start("agent-a")
     with pytest.raises(UsageError, match="needs a reason"):
-        project.start("bob", force=True)
-    project.start("bob", force=True, reason="ann is ill")
+        project.start("agent-b", force=True)
+    project.start("agent-b", force=True, reason="agent-a is ill")
     (takeover,) = state(project).takeovers
-    assert (takeover.how, takeover.reason) == ("forced", "ann is ill")
+    assert (takeover.how, takeover.reason) == ("forced", "agent-a is ill")
 
 
 def test_two_agents_under_one_name_do_not_share_a_task_unnoticed(project):
@@ -132,8 +132,8 @@ def test_two_agents_under_one_name_do_not_share_a_task_unnoticed(project):
 def test_a_blocked_task_says_what_unblocks_it_and_lets_the_next_one_start(project):
     project.start()
     with pytest.raises(UsageError):
-        project.do("ann", rules.block, reason="no data", unblocks="  ")
-    project.do("ann", rules.block, reason="no data", unblocks="the pack is made")
+        project.do("agent-a", rules.block, reason="no data", unblocks="  ")
+    project.do("agent-a", rules.block, reason="no data", unblocks="the pack is made")
     now = state(project)
     assert (now.active, now.lease) == (None, None)
     with pytest.raises(UsageError) as caught:
@@ -141,14 +141,14 @@ def test_a_blocked_task_says_what_unblocks_it_and_lets_the_next_one_start(projec
     assert caught.value.expected == "the pack is made"
     project.start()
     assert state(project).active == "T3"  # T2 waits for T1
-    project.do("bob", rules.unblock, id="T1", how="the pack is there")
+    project.do("agent-b", rules.unblock, id="T1", how="the pack is there")
     assert statuses(project)["T1"] == "backlog"
     assert "no data" in state(project).tasks["T1"].notes[0].text
 
 
 def test_when_all_that_is_left_is_blocked_the_error_says_what_would_help(project):
     for id in ("T1", "T3"):
-        project.do("ann", rules.block, id=id, reason="no data", unblocks="the pack is made")
+        project.do("agent-a", rules.block, id=id, reason="no data", unblocks="the pack is made")
     with pytest.raises(UsageError, match="nothing can be started") as caught:
         project.start()
     assert "the pack is made" in caught.value.expected
@@ -161,11 +161,11 @@ def parts(project, text):
 
 def test_a_split_puts_the_parts_first_and_the_whole_still_has_to_be_shown(project):
     project.start()
-    project.do("ann", rules.progress, note="too large")
+    project.do("agent-a", rules.progress, note="too large")
     new = parts(project, "## T1.1 Half\n- check: true\n## T1.2 Other half\n- depends: T1.1\n- check: true\n")
     with pytest.raises(UsageError):
-        project.do("ann", rules.split, parts=new, reason="")
-    project.do("ann", rules.split, parts=new, reason="two things in one")
+        project.do("agent-a", rules.split, parts=new, reason="")
+    project.do("agent-a", rules.split, parts=new, reason="two things in one")
     now = state(project)
     assert list(now.tasks) == ["T1.1", "T1.2", "T1", "T2", "T3"]
     assert (now.active, now.tasks["T1"].depends, now.tasks["T1.1"].parent) == (None, ("T1.1", "T1.2"), "T1")
@@ -180,11 +180,11 @@ def test_a_split_puts_the_parts_first_and_the_whole_still_has_to_be_shown(projec
 def test_a_part_cannot_wait_for_its_whole(project):
     new = parts(project, "## T1.1 Half\n- depends: T1\n- check: true\n")
     with pytest.raises(UsageError, match="depends on T1"):
-        project.do("ann", rules.split, id="T1", parts=new, reason="x")
+        project.do("agent-a", rules.split, id="T1", parts=new, reason="x")
 
 
 def test_a_dropped_task_stays_and_what_waited_for_it_needs_a_reason(project):
-    project.do("ann", rules.drop, id="T1", reason="not needed")
+    project.do("agent-a", rules.drop, id="T1", reason="not needed")
     assert (statuses(project)["T1"], state(project).tasks["T1"].dropped) == ("dropped", "not needed")
     assert state(project).next_task().id == "T3"
     project.start(id="T2", reason="it can be done without T1")
@@ -207,14 +207,14 @@ def test_done_needs_the_checks_to_pass(project):
 
 
 def test_checks_that_ran_while_the_task_changed_hands_count_for_nobody(project):
-    project.start("ann", seconds=HOUR)
-    writer = project.writer("ann")
-    before = rules.may_finish(writer.refresh(), owner="ann", id=None)
+    project.start("agent-a", seconds=HOUR)
+    writer = project.writer("agent-a")
+    before = rules.may_finish(writer.refresh(), owner="agent-a", id=None)
     token = writer.state.lease.token
     project.clock.now += HOUR
-    project.start("bob")
+    project.start("agent-b")
     with pytest.raises(Locked, match="changed hands"):
-        writer.append(lambda now: rules.finish(now, before, token, owner="ann", evidence=[], files={}))
+        writer.append(lambda now: rules.finish(now, before, token, owner="agent-a", evidence=[], files={}))
     assert statuses(project)["T1"] == "active"
 
 
@@ -231,10 +231,10 @@ def test_a_changed_file_makes_a_done_task_stale_until_its_checks_pass_again(proj
     seen = state(project)
     changed = workspace.overtaken(project.root, seen)
     assert changed == {"T1": ("a.txt",)}
-    project.writer("bob").append(lambda now: rules.overtaken(now, seen, changed))
+    project.writer("agent-b").append(lambda now: rules.overtaken(now, seen, changed))
     assert (statuses(project)["T1"], state(project).tasks["T1"].changed) == ("stale", ("a.txt",))
     assert state(project).next_task().id == "T3"  # T2 waits for T1 again
-    project.finish("bob", id="T1")  # nobody has to take it up for that
+    project.finish("agent-b", id="T1")  # nobody has to take it up for that
     assert statuses(project)["T1"] == "done"
     assert workspace.overtaken(project.root, state(project)) == {}
 
@@ -255,7 +255,7 @@ def test_files_that_vanish_or_appear_under_a_pattern_are_changes(project, change
     new = parts(project, "## P1 Patterns\n- files: src/*.txt\n- check: true\n")
     (project.root / "src").mkdir()
     (project.root / "src" / "one.txt").write_text("1")
-    project.do("ann", rules.split, id="T1", parts=new, reason="for the pattern")
+    project.do("agent-a", rules.split, id="T1", parts=new, reason="for the pattern")
     project.start()
     project.finish()
     if change == "gone":
@@ -269,19 +269,19 @@ def test_files_that_vanish_or_appear_under_a_pattern_are_changes(project, change
 
 
 def test_a_session_runs_from_the_first_event_to_the_summary(project):
-    project.start("bob")
-    project.finish("bob", passed=False)
-    end(project, "bob")
+    project.start("agent-b")
+    project.finish("agent-b", passed=False)
+    end(project, "agent-b")
     now = state(project)
     session = now.last_ended()
-    assert (session.id, session.owner, session.tasks, session.events) == ("S2", "bob", ("T1",), 3)
+    assert (session.id, session.owner, session.tasks, session.events) == ("S2", "agent-b", ("T1",), 3)
     assert session.worked_on == "T1 First (active)"
     assert session.checks == "T1: 0 of 1 check passed (E1)"
     assert (now.active, now.lease) == ("T1", None)
     with pytest.raises(UsageError, match="no open session"):
-        end(project, "bob")
-    project.start("ann")  # what was left active is taken up without force, and is no takeover
-    assert state(project).lease.owner == "ann"
+        end(project, "agent-b")
+    project.start("agent-a")  # what was left active is taken up without force, and is no takeover
+    assert state(project).lease.owner == "agent-a"
     assert state(project).takeovers == []
 
 
@@ -289,12 +289,12 @@ def test_a_session_runs_from_the_first_event_to_the_summary(project):
 def test_a_summary_has_no_empty_part(project, missing):
     given = {"status": "s", "next": "n", "gotchas": "g", "worked_on": None, "commit": None, "dirty": None}
     with pytest.raises(UsageError, match=missing):
-        project.do("ann", turns.end, **{**given, missing: " "})
+        project.do("agent-a", turns.end, **{**given, missing: " "})
 
 
 def test_a_wrong_assumption_is_kept_beside_what_is_so(project):
     project.start()
-    project.do("ann", rules.progress, note="lines depend on each other", wrong="lines are independent")
+    project.do("agent-a", rules.progress, note="lines depend on each other", wrong="lines are independent")
     (note,) = state(project).tasks["T1"].notes
     assert (note.text, note.wrong) == ("lines depend on each other", "lines are independent")
 
@@ -302,27 +302,27 @@ def test_a_wrong_assumption_is_kept_beside_what_is_so(project):
 def test_a_claim_is_not_tested_until_evidence_stands_behind_it(project):
     from think.core.handoff import evidence
 
-    project.do("ann", rules.progress, claim="A beats B")
+    project.do("agent-a", rules.progress, claim="A beats B")
     claim = state(project).claims["C1"]
     assert state(project).standing(claim) == []
     found = evidence.of_checks("T1", [{"passed": True}], None, None)
-    project.do("ann", rules.progress, claim="C1", evidence=[found])
+    project.do("agent-a", rules.progress, claim="C1", evidence=[found])
     assert [each.id for each in state(project).standing(state(project).claims["C1"])] == ["E1"]
-    project.do("ann", rules.progress, retract=("E1", "the data were wrong"))
+    project.do("agent-a", rules.progress, retract=("E1", "the data were wrong"))
     assert state(project).standing(state(project).claims["C1"]) == []
-    project.do("ann", rules.progress, retract=("C1", "B was the better one"))
+    project.do("agent-a", rules.progress, retract=("C1", "B was the better one"))
     with pytest.raises(UsageError, match="retracted"):
-        project.do("ann", rules.progress, claim="A beats B")
+        project.do("agent-a", rules.progress, claim="A beats B")
 
 
 def test_evidence_for_a_claim_that_is_not_there_is_a_mistake(project):
     with pytest.raises(UsageError, match="no claim C7"):
-        project.do("ann", rules.progress, claim="C7")
+        project.do("agent-a", rules.progress, claim="C7")
 
 
 def test_only_what_was_said_can_be_taken_back(project):
     with pytest.raises(UsageError, match="nothing called"):
-        project.do("ann", rules.progress, retract=("17", "why"))
+        project.do("agent-a", rules.progress, retract=("17", "why"))
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 61, "a\nb", "\x1b[31m"])

@@ -139,6 +139,9 @@ def _progress(state: State, event: Event, data: Mapping[str, Any]) -> None:
     ids = tuple(each["id"] for each in data["evidence"])
     if data["claim"] is not None:
         id, text = data["claim"]["id"], data["claim"]["text"]
+        ids = (*data["claim"]["cites"], *ids)
+        if any(each not in state.evidence for each in ids):
+            raise ValueError(f"claim {id} cites evidence that is not there")
         before = state.claims.get(id)
         if before is None:
             state.claims[id] = Claim(id, text, event.actor.owner, event.time, ids)

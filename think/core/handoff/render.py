@@ -7,7 +7,9 @@ change is entered with a command, and `think handoff check` finds edits. Standar
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from think.core.handoff.events import day_and_minute
 from think.core.handoff.markup import code, cut, line, table
@@ -31,6 +33,8 @@ SESSION_NOTES = 20
 "Newest notes of the active task that are shown; the log has them all."
 
 NOTE_CHARACTERS = 600
+LAST_LINE = 160
+"Characters of what a check said last that stand beside a claim."
 
 _HEADER = re.compile(r"<!-- think handoff: (\d+) events, head ([0-9a-f]{64}), text ([0-9a-f]{64}) -->\n")
 
@@ -167,8 +171,14 @@ def figure(evidence: Evidence) -> str:
     if evidence.interval is not None:
         facts.append(f"95 % {_number(evidence.interval[0])} to {_number(evidence.interval[1])}")
     text = f"{evidence.verdict}: {evidence.text}" if evidence.verdict else evidence.text
+    text += "".join(f"; {said}" for said in map(_last_line, evidence.results) if said)
     missing = [fact for fact in facts if fact.replace(",", "") not in text.replace(",", "")]
     return line(text) + (f" ({', '.join(missing)})" if missing else "")
+
+
+def _last_line(result: Mapping[str, Any]) -> str:
+    """What a check said last."""
+    return cut(str(result.get("tail", "")).strip().rpartition("\n")[2], LAST_LINE)
 
 
 def _number(value: float | str) -> str:

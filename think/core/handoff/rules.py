@@ -87,12 +87,13 @@ def progress(
     wrong: str | None = None,
     claim: str | None = None,
     evidence: Sequence[dict[str, Any]] = (),
+    cites: Sequence[str] = (),
     deprecated: tuple[str, str] | None = None,
     retract: tuple[str, str] | None = None,
 ) -> list[Draft]:
     """A note on a task, evidence, a claim with or without it, a reference not to be used, something taken back.
 
-    claim: a text, or the id of a claim to which the evidence is added.
+    claim: a text, or the id of a claim to which the evidence is added.   cites: evidence for it that is there already.
     """
     from think.core.handoff.evidence import numbered
 
@@ -105,7 +106,7 @@ def progress(
     data = {
         "text": note,
         "wrong": wrong,
-        "claim": None if claim is None else _claim(state, claim),
+        "claim": None if claim is None else {**_claim(state, claim), "cites": _cited(state, cites)},
         "evidence": numbered(state, evidence),
         "deprecated": None if deprecated is None else {"reference": deprecated[0], "why": deprecated[1]},
         "retract": None if retract is None else _retraction(state, *retract),
@@ -126,6 +127,16 @@ def _claim(state: State, claim: str) -> dict[str, str]:
             f"there is no claim {claim}", expected=f"a text, or one of {', '.join(state.claims) or 'none'}"
         )
     return {"id": f"C{len(state.claims) + 1}", "text": claim}
+
+
+def _cited(state: State, ids: Sequence[str]) -> list[str]:
+    for id in ids:
+        if id not in state.evidence:
+            have = ", ".join(list(state.evidence)[-8:]) or "none"
+            raise UsageError(f"there is no evidence {id}", expected=f"one of {have}", remedy="think handoff log")
+        if state.evidence[id].retracted:
+            raise UsageError(f"{id} was taken back: {state.evidence[id].retracted}", expected="evidence that stands")
+    return list(dict.fromkeys(ids))
 
 
 def _retraction(state: State, id: str, why: str) -> dict[str, str]:

@@ -43,7 +43,10 @@ def _progress(data: Mapping[str, Any]) -> str:
     parts += [data["text"]] if data["text"] else []
     parts += [f"{each['id']} {each['subject']}: {each['text']}" for each in data["evidence"]]
     if data["claim"]:
-        parts.append(f"claim {data['claim']['id']} {data['claim']['text']}")
+        cites = data["claim"]["cites"]
+        parts.append(
+            f"claim {data['claim']['id']} {data['claim']['text']}" + (f" ({', '.join(cites)})" if cites else "")
+        )
     if data["deprecated"]:
         parts.append(f"do not use {data['deprecated']['reference']}: {data['deprecated']['why']}")
     if data["retract"]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from think.core.durable import replace_file, write_synced
-from think.core.errors import BadData, UsageError
+from think.core.errors import BadData, Missing, UsageError
 from think.core.handoff import fold
 from think.core.handoff.events import LARGEST_EVENT, Actor, Draft, Event, decode, encode
 from think.core.handoff.lock import LOCK_SECONDS, cannot, exclusive
@@ -73,13 +73,7 @@ class Writer:
                 state = self._reader.state
                 head = read_head(self.folder)
                 if state.events or self._reader.torn or (head is not None and head.events):
-                    raise UsageError(
-                        "there is a handoff log here already",
-                        where=str(path),
-                        expected="a folder without one",
-                        remedy="see it with `think handoff status`; enter more tasks with "
-                        "`think handoff init FILE.md --add --reason TEXT`",
-                    )
+                    raise self._taken()
                 (self.folder / ".gitignore").write_text(".lock\n", encoding="ascii")
                 descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
             except OSError as error:
@@ -90,6 +84,21 @@ class Writer:
             finally:
                 os.close(descriptor)
         return events
+
+    def must_be_free(self) -> None:
+        """Raise UsageError when there is a log already."""
+        with contextlib.suppress(Missing):
+            if self.refresh().events:
+                raise self._taken()
+
+    def _taken(self) -> UsageError:
+        return UsageError(
+            "there is a handoff log here already",
+            where=str(events_file(self.folder)),
+            expected="a folder without one",
+            remedy="see it with `think handoff status`; enter more tasks with "
+            "`think handoff init FILE.md --add --reason TEXT`",
+        )
 
     def append(self, decide: Decide) -> list[Event]:
         """Append what `decide` says, all of it or nothing.
