@@ -25,6 +25,9 @@ SERVED_AT = "127.0.0.1"
 
 FRAMES_PER_SECOND = "30"
 
+HANDOFF = Path("handoff")
+"Where `think handoff` keeps the log of the project in the current folder."
+
 
 def _targets(incomplete: str) -> list[str]:
     from think.cli import environment
@@ -121,7 +124,7 @@ def _print_frame(folder: Path, screen: str | None, size: str | None) -> None:
         )
     cells, rows = _size(size)
     desk = Desk(specs())
-    with Feed(folder) as feed:
+    with Feed(folder, handoff=HANDOFF) as feed:
         if screen is not None:
             desk.begin_with(_known_screen(screen, desk))
         view = _settled(feed, desk)
@@ -219,7 +222,7 @@ def _show(folder: Path, screen: str | None, theme: str | None, *, replay: bool) 
         desk.begin_with("run")
     keys_file = environment.files()[1].with_name(FILE)
     actions = resolved(every_action(listed), keys_file, screens_of(listed))
-    feed = Feed(folder, indexes=Sidecars(default_folder()))
+    feed = Feed(folder, indexes=Sidecars(default_folder()), handoff=HANDOFF)
     app = Monitor(feed, desk, actions, replay=Replay() if replay else None, theme=_theme(theme))
     app.run()
     if app.return_code == Terminated.exit:

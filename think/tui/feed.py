@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +21,13 @@ from think.tui.memory import give_back
 from think.tui.view import LIVE, Comparison, Difference, LogQuery, Notice, RunRow, RunView, View
 from think.tui.views import settings
 from think.tui.views.extra import FAMILY, Extra
+from think.tui.views.handoff import HandoffLog
 from think.tui.watch import Watch
 
 FRAME_SECONDS = 0.25
 "Between two views: at most four a second."
 
-IDLE_SECONDS = 2.0
+IDLE_SECONDS = 5.0
 "Between two views in which only ages and silences moved."
 
 FOLLOW_SECONDS = 0.1
@@ -58,7 +59,7 @@ class Wishes:
 
     selected: str | None = None
     compared: str | None = None
-    query: LogQuery = field(default_factory=LogQuery)
+    query: LogQuery | None = None
     until: int | None = None
 
 
@@ -80,6 +81,7 @@ class Feed:
     is_alive  whether a process lives; tests hand in another answer
     indexes   where indexes are kept between two sessions; None for nowhere
     extras    what further screens need, by name; None: the files in think/tui/views/extra/
+    handoff   the folder of the project's handoff log, which need not hold one (yet); None: none is looked for
     """
 
     def __init__(
@@ -90,12 +92,14 @@ class Feed:
         is_alive: Callable[[Identity], bool | None] = alive,
         indexes: Sidecars | None = None,
         extras: Mapping[str, Extra] | None = None,
+        handoff: Path | None = None,
     ) -> None:
         self.target = target
         self._clock = clock or Clock()
         self._is_alive = is_alive
         self._indexes = indexes
         self._given_extras = extras
+        self._handoff = None if handoff is None else HandoffLog(handoff)
         self._lock = threading.Lock()
         self._wishes = Wishes()
         self._heeded: Wishes | None = None
@@ -122,8 +126,8 @@ class Feed:
         """Show this run beside the selected one; None for none."""
         self._wish(compared=name)
 
-    def filter(self, query: LogQuery) -> None:
-        """What the log page shows."""
+    def filter(self, query: LogQuery | None) -> None:
+        """What the log page shows; None, as at the beginning: nobody looks at it, and it stays empty."""
         self._wish(query=query)
 
     def replay(self, until: int | None) -> None:
@@ -162,6 +166,8 @@ class Feed:
         if self._number:  # the first picture waits for nothing that can come later, and neither does its drawing
             self._work(shown, until, now, mono)
         self._look_at_log(wishes, until)
+        if self._handoff is not None:
+            self._changed |= self._handoff.look(mono)
         self._changed |= any(watch.changed for watch in self._watches.values())
         view = self._frame(wishes, now, mono)
         if view is not None and view.number == 1:
@@ -285,7 +291,8 @@ class Feed:
             self._indexes.save(watch.index)
 
     def _look_at_log(self, wishes: Wishes, until: Callable[[], bool]) -> None:
-        if self._selected is None:
+        if self._selected is None or wishes.query is None:
+            self._logbook = None
             return
         if self._logbook is None:
             self._logbook = Logbook(self._watches[self._selected].index)
@@ -327,6 +334,7 @@ class Feed:
             other=full[compared] if compared is not None else None,
             comparison=self._comparison(full, selected, compared),
             gates=chosen.board if chosen is not None else View(0, 0.0, "").gates,
+            handoff=self._handoff.view if self._handoff is not None else None,
             log=self._logbook.page() if self._logbook is not None else View(0, 0.0, "").log,
             notices=notices,
             until=wishes.until,

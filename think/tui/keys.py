@@ -48,7 +48,7 @@ COMMON = (
     Action("screen.next", ("tab",), "Next screen", 90, "screen"),
     Action("screen.previous", ("shift+tab",), "Screen before"),
     Action("palette", ("ctrl+p",), "Command palette", 95, "palette"),
-    Action("quit", ("q", "ctrl+c", "ctrl+q"), "Leave the monitor; training goes on", 99, "quit"),
+    Action("quit", ("q", "ctrl+c", "ctrl+q"), "Leave the monitor; training goes on", 1, "quit"),
     Action("down", ("j", "down"), "Down"),
     Action("up", ("k", "up"), "Up"),
     Action("left", ("h", "left"), "Left"),

@@ -2,11 +2,10 @@
 
 from think.tui.keys import Action
 from think.tui.screens import Context, Deed, Effect, Item, Page, Spec
-from think.tui.screens.run import drawn
 from think.tui.view import Comparison, Difference, RunView, View
 from think.tui.widgets import curves, figures, neighbours, words
 from think.tui.widgets.cells import Block, Line, beside, fit_line, heading, line, shares
-from think.tui.widgets.chart import Curve, Plot
+from think.tui.widgets.chart import Curve, Plot, chart
 from think.tui.widgets.filtering import matching
 from think.tui.widgets.table import Cell, Column, table
 
@@ -28,7 +27,7 @@ def draw(context: Context) -> Page:
     opened = dict(plots).get(context.place.opened or "")
     look = curves.look(context)
     if opened is not None:
-        return Page(drawn(opened, context.width, max(context.height - 1, LEAST_CHART), look), top=top)
+        return Page(chart(opened, context.width, max(context.height - 1, LEAST_CHART), look), top=top)
     across = 1 if context.width < TWO_COLUMNS else 2
     rows = -(-len(plots) // across)
     height = min(max((context.height * 3 // 5) // rows, LEAST_CHART), MOST_CHART)
@@ -42,7 +41,7 @@ def draw(context: Context) -> Page:
             items.append(Item(key, len(body), column, cells, height))
             column += cells + 2
         body += beside(
-            [drawn(plot, cells, height, look) for (_, plot), cells in zip(part, widths, strict=False)], widths
+            [chart(plot, cells, height, look) for (_, plot), cells in zip(part, widths, strict=False)], widths
         )
     if view.comparison is not None:
         body += [(), *_differences(view.comparison, context)]

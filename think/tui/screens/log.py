@@ -67,8 +67,8 @@ def _cells(entry: LogLine) -> list[Span | str]:
 
 
 def clock(seconds: float) -> str:
-    """Time of day, UTC."""
-    return time.strftime("%H:%M:%S", time.gmtime(seconds)) if 0 < seconds < 1e11 else figures.NOTHING
+    """Time of day where the person sits."""
+    return time.strftime("%H:%M:%S", time.localtime(seconds)) if 0 < seconds < 1e11 else figures.NOTHING
 
 
 def _opened(entry: LogLine, context: Context) -> Page:
