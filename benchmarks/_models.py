@@ -25,6 +25,10 @@ LARGER = ("model.width=256", "model.layers=7", "model.mixer.rwkv.heads=4", "mode
 "What makes about 11 M parameters out of `cpu_small`."
 
 HUGGING_FACE = importlib.util.find_spec("transformers") is not None
+if HUGGING_FACE:
+    import transformers
+
+    transformers.logging.set_verbosity_error()  # it says that the models run without their kernels; so do we
 
 
 @dataclass
@@ -140,6 +144,8 @@ def mamba2(target: int, settings: Settings, kind: torch.dtype) -> Contestant:
                 chunk_size=64,
                 tie_word_embeddings=True,
                 use_cache=False,
+                bos_token_id=None,
+                eos_token_id=None,
             )
         )
 
@@ -165,6 +171,8 @@ def gpt2(target: int, settings: Settings, kind: torch.dtype, length: int) -> Con
                 embd_pdrop=0.0,
                 resid_pdrop=0.0,
                 use_cache=False,
+                bos_token_id=None,
+                eos_token_id=None,
             )
         )
 
