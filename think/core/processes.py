@@ -11,6 +11,7 @@ hangs is given up after TIMEOUT. Alone, every method answers at once and nothing
 W processes   R rows
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ T = TypeVar("T")
 
 TIMEOUT = timedelta(minutes=10)
 "How long one process waits for the others. The longest honest wait is that for a checkpoint or a check of the data."
+
+_SOURCE = re.compile(r"^\[[^\]]*:\d+\]\s*")
 
 COMMAND = "torchrun --standalone --nproc-per-node 2 -m think train stage1 --preset NAME"
 
@@ -261,7 +264,7 @@ def watched(processes: int) -> Iterator[None]:
         if processes == 1 or not _is_lost(error):
             raise
         raise InputOutput(
-            f"lost the other processes of this run: {str(error).partition(chr(10))[0]}",
+            f"lost the other processes of this run: {_reason(error)}",
             expected=f"all {processes} processes, until the end",
             remedy="see what the process that failed first has said, then go on from the last checkpoint with --resume",
         ) from error
@@ -285,6 +288,11 @@ def _is_lost(error: RuntimeError) -> bool:
     """torch has kinds of its own for some of these, and for those of gloo only words."""
     words = ("gloo", "Connection closed", "Connection reset", "Broken pipe", "Timed out", "timed out", "NCCL")
     return isinstance(error, distributed.DistError) or any(word in str(error) for word in words)
+
+
+def _reason(error: RuntimeError) -> str:
+    """The first sentence of torch's message, without the place in torch's source that it begins with."""
+    return _SOURCE.sub("", str(error).partition("\n")[0]).partition(". ")[0].strip() or type(error).__name__
 
 
 def _told(error: ThinkError | None, rank: int) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ import torch
 
 from think.cli.launch import launch
 from think.core import plugins, seeding
+from think.core.data.store import Packed
 from think.core.device import resolve
 from think.core.effects import fixtures
 from think.core.effects.cases import put
@@ -55,7 +56,7 @@ def main(plan: Path, workspace: Path) -> None:
                 pack_command="think data pack",
                 machine=resolve(settings.runtime, told),
                 preset="test",
-                digests={},
+                digests={"pack": Packed.open(Path(settings.data.path)).digest},
                 resume=entry.get("resume", False),
                 group=group,
             )
