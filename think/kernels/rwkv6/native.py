@@ -97,8 +97,8 @@ def mixed(
     fresh: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """The plain form for inputs of mixed types."""
-    wide = (tensor.to(state.dtype) for tensor in (r, k, v, log_decay))
-    out, last = plain(*wide, bonus, state, reset, fresh)
+    wide = state.dtype
+    out, last = plain(r.to(wide), k.to(wide), v.to(wide), log_decay.to(wide), bonus, state, reset, fresh)
     return out.to(v.dtype), last
 
 
