@@ -237,6 +237,9 @@ class FakeFeed:
     def replay(self, until: int | None) -> None:
         self.asked.append(("replay", until))
 
+    def give_way(self) -> None:
+        """There is nothing to rest from."""
+
     def tick(self) -> View | None:
         if self.error is not None:
             raise self.error

@@ -193,9 +193,40 @@ def test_at_most_four_views_a_second_and_none_without_news(tmp_path: Path) -> No
         numbers += [clock.now] if view is not None else []
     assert min(np.diff(numbers)) >= FRAME_SECONDS - 1e-9
     assert len(numbers) >= 6
-    after(feed, clock, 1.0)
-    quiet = [after(feed, clock, 0.05) for _ in range(round(IDLE_SECONDS / 0.05) - 1)]
+    take_steps(writer, clock, 11, 11)
+    after(feed, clock, 0.5)
+    quiet = [after(feed, clock, 0.05) for _ in range(60)]
     assert quiet == [None] * len(quiet)
+    assert after(feed, clock, IDLE_SECONDS) is not None  # ages move
+
+
+def test_history_waits_while_somebody_presses_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("think.core.telemetry.stretches.backwards.__kwdefaults__", {"least": 0, "block": 2000})
+    monkeypatch.setattr("think.core.telemetry.index.Index.deepen.__kwdefaults__", {"tail_bytes": 100, "most_probes": 5})
+    clock = Hands()
+    take_steps(begin(tmp_path / "a", clock), clock, 1, 500)
+    feed = feed_of(tmp_path, clock)
+    feed.tick()
+    index = feed._watches["a"].index
+    before = index.done
+    feed.give_way()
+    feed.tick(0.5)
+    assert index.done == before
+    assert not feed.busy
+    clock.now += 0.2
+    feed.tick(0.5)
+    assert index.done > before
+
+
+def test_nobody_looks_at_the_log_until_it_is_asked_for(tmp_path: Path) -> None:
+    clock = Hands()
+    take_steps(begin(tmp_path / "a", clock), clock, 1, 5)
+    feed = feed_of(tmp_path, clock)
+    assert settle(feed).log.lines == ()
+    feed.filter(LogQuery())
+    assert len(settle(feed).log.lines) == 6
+    feed.filter(None)
+    assert settle(feed).log.lines == ()
 
 
 def test_a_finished_run_asks_for_no_more_views(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ class Source(Protocol):
     def compare(self, name: str | None) -> None: ...
     def filter(self, query: LogQuery) -> None: ...
     def replay(self, until: int | None) -> None: ...
+    def give_way(self) -> None: ...
     def tick(self) -> View | None: ...
     @property
     def busy(self) -> bool: ...
@@ -251,6 +252,11 @@ class Monitor(App[None], inherit_bindings=False):
             self._draw_foot()
 
     # ---- keys and mouse ---------------------------------------------------------------------------------------------
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self.feed.give_way()
+        await super().on_event(event)
 
     def on_key(self, event: events.Key) -> None:
         if len(self.screen_stack) > 1:

@@ -36,6 +36,9 @@ FOLLOW_SECONDS = 0.1
 OTHERS_SECONDS = 1.0
 "Between two looks at those of the other runs, and at the folder for new ones."
 
+WAY_SECONDS = 0.1
+"How long reading rests after a key: the answer is drawn in a fraction of it."
+
 DEEP_RUNS = 3
 "Runs whose curves are kept: the selected one, the compared one, and the one before."
 
@@ -111,6 +114,7 @@ class Feed:
         self._number = 0
         self._busy = True
         self._shown = self._listed = self._followed = self._followed_others = self._saved = -1e9
+        self._way_until = -1e9
         self._changed = self._grown = True
         self._notices: tuple[Notice, ...] = ()
         self._rows: dict[str, RunRow] = {}
@@ -134,6 +138,10 @@ class Feed:
         """Show nothing later than this step; None shows everything."""
         self._wish(until=until)
 
+    def give_way(self) -> None:
+        """Read no history for a moment: somebody pressed a key, and drawing the answer needs the interpreter."""
+        self._way_until = self._clock.monotonic() + WAY_SECONDS
+
     def refresh(self) -> None:
         """Give a view at the next tick, whatever changed."""
         self._heeded = None
@@ -148,7 +156,7 @@ class Feed:
         """Do about so much work; a view when something changed and the last one is 0.25 s old, else None."""
         mono, now = self._clock.monotonic(), self._clock.time()
         stop = time.perf_counter() + budget_seconds
-        until: Callable[[], bool] = lambda: time.perf_counter() >= stop  # noqa: E731
+        until: Callable[[], bool] = lambda: time.perf_counter() >= stop or self._clock.monotonic() < self._way_until  # noqa: E731
         wishes = self._wishes
         if wishes != self._heeded:
             self._heeded, self._changed, self._shown = wishes, True, -1e9  # an answer to a key does not wait
@@ -163,7 +171,9 @@ class Feed:
             for watch in shown:
                 self._busy |= watch.follow(until, now, mono)
                 watch.read_files(now, mono)
-        if self._number:  # the first picture waits for nothing that can come later, and neither does its drawing
+        if mono < self._way_until:
+            self._busy = False
+        elif self._number:  # the first picture waits for nothing that can come later, and neither does its drawing
             self._work(shown, until, now, mono)
         self._look_at_log(wishes, until)
         if self._handoff is not None:

@@ -88,6 +88,7 @@ class Logbook:
     _decoder: Decoder = field(default_factory=Decoder)
     _whole: bool = False
     _found: int = 0
+    _made: dict[bytes, LogLine] = field(default_factory=dict)  # the lines of the last page, most of which stay
     _reached: dict[int, int] = field(default_factory=dict)  # segment -> where looking back has come to
 
     def ask(self, query: LogQuery) -> None:
@@ -152,7 +153,7 @@ class Logbook:
             passed += block.count
         return LogPage(
             query=self.query,
-            lines=tuple(map(self._line, reversed(lines[:most]))),
+            lines=self._lines(lines[:most]),
             total=self.total,
             newest=newest,
             complete=self.complete,
@@ -230,6 +231,10 @@ class Logbook:
             text = stretch.text[: max(block.stop - offset, 0)]
             yield from self._filter.matching(text)
             offset = stretch.stop
+
+    def _lines(self, newest_first: list[bytes]) -> tuple[LogLine, ...]:
+        self._made = {raw: self._made[raw] if raw in self._made else self._line(raw) for raw in newest_first}
+        return tuple(self._made[raw] for raw in reversed(newest_first))
 
     def _line(self, raw: bytes) -> LogLine:
         shown = one_line(raw[: LONGEST_RAW * 2].decode("utf-8", errors="replace"), LONGEST_RAW)
