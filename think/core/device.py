@@ -120,6 +120,8 @@ def prepare(machine: Machine) -> None:
     keep_freed_memory()
     if machine.torch_device.type == "cuda":
         torch.backends.cudnn.benchmark = False
+        # float32 means float32: what is to be faster and coarser is asked for by stage1.precision
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 

@@ -145,7 +145,7 @@ class Ddp(Layout):
         self.forward = through(self._wrapped)
 
     def adding(self, last: bool) -> AbstractContextManager[object]:
-        return _nothing() if last else self._wrapped.no_sync()  # type: ignore[no-any-return]
+        return _nothing() if last else self._wrapped.no_sync()
 
 
 def lay_out(model: Thinking, machine: Machine, group: Group) -> Layout:
@@ -189,7 +189,7 @@ def restore_random(held: Mapping[str, Tensor], group: Group, fresh: tuple[int, *
 def _add(group: Any, bucket: torch.distributed.GradBucket) -> torch.futures.Future[Tensor]:
     """Adds up a bucket of gradients, where torch would take the mean."""
     work = torch.distributed.all_reduce(bucket.buffer(), group=group, async_op=True)
-    return work.get_future().then(lambda done: done.value()[0])  # type: ignore[no-any-return, union-attr]
+    return work.get_future().then(lambda done: done.value()[0])
 
 
 def _length(rows: slice) -> int:

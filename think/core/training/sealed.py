@@ -122,7 +122,7 @@ def manifest(path: Path) -> dict[str, Any]:
 
 def facts(path: Path) -> dict[str, Any]:
     """The facts of a verified checkpoint. Raises BadData."""
-    return read_canonical(path / FACTS)["facts"]  # type: ignore[no-any-return]
+    return read_canonical(path / FACTS)["facts"]
 
 
 def groups(manifest: Mapping[str, Any]) -> list[str]:

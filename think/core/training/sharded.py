@@ -62,7 +62,7 @@ class Sharded(Layout):
         for block in model.blocks:
             fully_shard(block, mesh=self._mesh)
             register_fsdp_forward_method(block, "normalise")
-        self._whole = cast(FSDPModule, fully_shard(_Pass(model), mesh=self._mesh))
+        self._whole = fully_shard(_Pass(model), mesh=self._mesh)
         for part in self._parts():
             part.set_gradient_divide_factor(1.0)
             part.set_force_sum_reduction_for_comms(True)
@@ -95,7 +95,7 @@ class Sharded(Layout):
 
     def score(self, split: Split, rows: int, length: int, tokens: int | None) -> Score:
         def judge(batch: Batch, state: State | None) -> tuple[Tensor, State]:
-            return cast(nn.Module, self._whole)(batch, state, None, 0.0)  # type: ignore[no-any-return]
+            return cast(nn.Module, self._whole)(batch, state, None, 0.0)
 
         # As many tracks as `evaluate` gives this process, which is never none.
         mine = max(self.group.rows(rows).stop - self.group.rows(rows).start, 1)
