@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +93,12 @@ class MinimalTransformer(nn.Module):
 
 def size(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def peak_mebibytes() -> float:
+    """The most memory that this process has held since it began; not `ru_maxrss`, which counts the parent's too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
 
 
 def settings_of(preset: str, changes: tuple[str, ...] = ()) -> Settings:

@@ -8,7 +8,6 @@ Beside the peak stands what it grew by since the libraries were loaded: the part
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 
@@ -23,7 +22,7 @@ def one(size: str, name: str, length: int, rows: int, threads: int) -> dict[str,
     """Train one contestant for a few steps in this process."""
     import psutil
     import torch
-    from _models import LARGER, contestants, settings_of
+    from _models import LARGER, contestants, peak_mebibytes, settings_of
 
     torch.set_num_threads(threads)
     settings = settings_of("cpu_small", LARGER if size == "large" else ())
@@ -33,7 +32,7 @@ def one(size: str, name: str, length: int, rows: int, threads: int) -> dict[str,
     contestant = list(contestants(settings, torch.float32, tokens))[place]()
     for _ in range(STEPS):
         contestant.step(tokens)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    peak = peak_mebibytes()
     return {"peak": peak, "grown": peak - before, "parameters": contestant.parameters}
 
 

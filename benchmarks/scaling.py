@@ -10,7 +10,6 @@ tables and plots go to docs/evidence/speed.md and the SVG files beside it.
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is import
 import _report
 import numpy as np
 import torch
-from _models import Contestant, hybrid, settings_of, size, transformer
+from _models import Contestant, hybrid, peak_mebibytes, settings_of, size, transformer
 
 from think.core.device import keep_freed_memory
 from think.core.models.count import on_meta
@@ -84,7 +83,7 @@ def peak(name: str, rows: int, length: int) -> float:
     contestant, tokens = made(name, settings_of("cpu_small"), rows, length)
     for _ in range(3):
         contestant.step(tokens)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return peak_mebibytes()
 
 
 def wider(width: int) -> Settings:
