@@ -560,3 +560,15 @@ def test_the_workflow_of_the_documentation_gives_the_file_that_is_shown_there(tm
     assert f"\n````markdown\n{made}````\n" in page, made
     owners = [event.actor.owner for event in log.events(folder / "handoff")]
     assert {"agent-a", "agent-b"} == set(owners)
+
+
+@pytest.mark.slow
+def test_a_gate_as_a_check_is_judged_and_stands_on_the_board(capsys):
+    Path("gates.md").write_text("## T1 Trust the parts\n- gate: g0 preset=cpu_smoke\n")
+    entered(capsys, "init", "gates.md")
+    entered(capsys, "start")
+    done = entered(capsys, "done", "--approve")
+    assert done["done"], done["results"]
+    (gate,) = entered(capsys, "status")["gates"]
+    assert (gate["gate"], gate["run"], gate["verdict"]) == ("g0", None, "PASS")
+    assert handoff(capsys, "check", "--evidence")[0] == 0

@@ -25,6 +25,9 @@ from think.core.errors import Exit
 if TYPE_CHECKING:
     from think.core.handoff.state import Check, Task
 
+JUDGED = (Exit.DONE, Exit.GATE_FAILED, Exit.NO_VERDICT)
+"Exit codes after which `think gate` has stored a verdict."
+
 
 def progress(
     note: Annotated[str, typer.Argument(metavar="[NOTE]", help="What was learnt or done.")] = "",
@@ -213,17 +216,21 @@ def _checked(check: "Check", root: Path) -> dict[str, Any]:
 
 
 def _verdicts(task: "Task", results: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
-    """The verdicts that passing gate checks left, where the check names its run."""
+    """The verdicts that gate checks just stored, the bad ones too."""
     from think.cli import environment
     from think.core.handoff import evidence
     from think.core.runs import RunFolder
 
     found = []
     for check, result in zip(task.checks, results, strict=True):
-        if check.gate is not None and check.run is not None and result["passed"]:
-            runs_folder = environment.runs_folder()
-            run = RunFolder.open(runs_folder, check.run)
-            found.append(evidence.of_gate(check.gate, run, runs_folder, root))
+        if check.gate is None or result["exit"] not in JUDGED:
+            continue
+        runs_folder = root / environment.runs_folder()  # as the check saw it
+        if check.run is not None:
+            run: RunFolder | None = RunFolder.open(runs_folder, check.run)
+        else:
+            run = evidence.judged_last(check.gate, runs_folder)
+        found.append(evidence.of_gate(check.gate, run, runs_folder, root))
     return found
 
 

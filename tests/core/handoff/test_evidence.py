@@ -28,10 +28,10 @@ def train(root, name="tiny", losses=(2.0, 1.5), finished=True):
     return run
 
 
-def judged(run, gate="g2", status=Status.FAIL):
+def judged(run, gate="g2", status=Status.FAIL, time="2030-05-01T12:00:00Z"):
     finding = Finding("entropy", status, "6.09 nats", "2.0 to 5.0", value=6.09, count=512, interval=(6.0, 6.2))
     thresholds = {"low": 2.0}
-    stored = store.Stored(gate, Verdict.of([finding]), thresholds, "abc", None, Source(seed=7), "2030-05-01T12:00:00Z")
+    stored = store.Stored(gate, Verdict.of([finding]), thresholds, "abc", None, Source(seed=7), time)
     store.append(run.gates_file, stored)
 
 
@@ -89,6 +89,16 @@ def test_the_board_shows_the_newest_verdict_of_each_gate_and_run(project):
         found = evidence.of_gate("g2", run, project.root / "runs", project.root)
         project.do("agent-a", rules.progress, evidence=[found])
     assert [each.verdict for each in log.read(project.folder).gates()] == ["FAIL"]
+
+
+def test_the_verdict_of_a_gate_without_a_run_is_the_one_that_was_reached_last(project):
+    runs_folder = project.root / "runs"
+    assert evidence.judged_last("g2", runs_folder) is None
+    first, second = train(project.root, "first"), train(project.root, "second")
+    judged(first, time="2030-05-02T12:00:00Z")
+    judged(second, time="2030-05-01T12:00:00Z")
+    judged(second, gate="g1", time="2030-05-09T12:00:00Z")
+    assert evidence.judged_last("g2", runs_folder) == first
 
 
 def look(project):

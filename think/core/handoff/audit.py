@@ -10,7 +10,7 @@ from pathlib import Path
 from think.core.errors import Exit
 from think.core.handoff import claims, evidence, workspace
 from think.core.handoff.events import day_and_minute
-from think.core.handoff.log import state_after
+from think.core.handoff.log import HEAD, read_head, state_after
 from think.core.handoff.render import FILE, made_of, render, section_at
 from think.core.handoff.state import State
 
@@ -31,6 +31,9 @@ class Finding:
 def audit(folder: Path, root: Path, state: State, now: float, *, look_at_evidence: bool) -> list[Finding]:
     """Everything that does not agree; the log itself must be sound. look_at_evidence: read runs and verdicts again."""
     found = [Finding("note", f"{problem.line}", problem.text, problem.remedy) for problem in state.problems]
+    if read_head(folder) is None:
+        text = f"{HEAD} is not there or not readable: events cut off at the end would go unnoticed"
+        found.append(Finding("note", HEAD, text, "restore it, or let the next event write it"))
     found += _rendered(folder, root / FILE, state)
     for id, files in workspace.overtaken(root, state).items():
         text = f"{id} is entered as done, and {', '.join(files)} changed since"

@@ -13,7 +13,7 @@ from typing import Any
 
 from think.core.errors import BadData, InputOutput, Missing
 from think.core.handoff.state import Evidence, State
-from think.core.runs import RunFolder
+from think.core.runs import RunFolder, runs
 from think.core.telemetry.summary import Summary
 from think.core.telemetry.tail import latest_start, read_backwards
 from think.core.telemetry.writer import segments
@@ -79,6 +79,19 @@ def of_gate(gate: str, run: RunFolder | None, runs_folder: Path, root: Path) -> 
         dirty=stored.source.dirty,
         verdict=word,
     )
+
+
+def judged_last(gate: str, runs_folder: Path) -> RunFolder | None:
+    """The run about which a gate spoke last; None when that was about a fresh model, or when it never spoke."""
+    from think.core.gates import store
+
+    spoken = [
+        (record.time, place, run)
+        for place, run in enumerate((None, *runs(runs_folder)))
+        for record in store.read([store.fresh_file(runs_folder) if run is None else run.gates_file])
+        if record.gate == gate
+    ]
+    return max(spoken, key=lambda each: each[:2])[2] if spoken else None
 
 
 def of_run(run: RunFolder, root: Path) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def _progress(state: State, event: Event, data: Mapping[str, Any]) -> None:
         if before is None:
             state.claims[id] = Claim(id, text, event.actor.owner, event.time, ids)
         else:
-            state.claims[id] = replace(before, evidence=(*before.evidence, *ids))
+            state.claims[id] = replace(before, evidence=tuple(dict.fromkeys((*before.evidence, *ids))))
     if data["deprecated"] is not None:
         state.deprecated.append(Deprecated(data["deprecated"]["reference"], data["deprecated"]["why"]))
     if data["retract"] is not None:

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from think.core import plugins
 from think.core.errors import BadData, InputOutput, Missing
 from think.core.handoff.events import LARGEST_EVENT
 from think.core.handoff.state import CHECK_SECONDS, Check
@@ -33,12 +34,14 @@ ID = re.compile(r"[A-Za-z]+[-.]?\d[A-Za-z0-9.-]{0,30}")
 KEYS = ("why", "check", "gate", "depends", "files")
 SECTIONS = {"rules": "rules", "claims": "claims", "deprecated references": "deprecated"}
 
+GATES = "think.core.gates.checks"
+
 LONGEST_CHECK = 24 * 3600.0
 "Seconds; what takes longer than a day is a task and not a check."
 
 _BULLET = re.compile(r"[-*+](?:\s+(.*))?")
 _KEY = re.compile(r"([A-Za-z ]+?)\s*(?:\(([^)]*)\))?\s*:\s*(.*)", re.DOTALL)
-_SHELL = re.compile(r"[|&;<>]+|\$\(|`|\$\w|\$\{")
+_SHELL = re.compile(r"[|&;<>*?]+|\$\(|`|\$\w|\$\{|(?<!\S)~|^\w+=")
 _WHERE = re.compile(r"(run|preset)=(\S+)")
 
 
@@ -222,8 +225,11 @@ class _Reading:
     def _gate(self, value: str, exit: int, seconds: float) -> Check:
         name, *rest = value.split()
         where = {match[1]: match[2] for word in rest if (match := _WHERE.fullmatch(word))}
-        if len(where) != len(rest) or not re.fullmatch(r"[a-z][a-z0-9.]*", name):
+        if len(where) != len(rest):
             raise self._wrong(f"{value!r}", "`- gate: g3 run=NAME` or `- gate: g1 preset=NAME`", self._bullet_number)
+        gates = [file.replace("_", ".") for file in plugins.names(GATES)]
+        if name not in gates:  # `think gate list` ends with 0 as well, and judges nothing
+            raise self._wrong(f"there is no gate {name!r}", f"one of {', '.join(gates)}", self._bullet_number)
         options = [word for option, named in where.items() for word in (f"--{option}", named)]
         return Check(("think", "gate", name, *options), exit, seconds, gate=name, run=where.get("run"))
 
