@@ -7,6 +7,8 @@ about 1.5 µs a line; lines that the struct cannot read go through the ordinary 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -63,6 +65,9 @@ class Block:
 
 NEWLINE = 10
 _ESCAPED = re.compile(r'[\x00-\x1f"\\\ud800-\udfff]')
+
+
+_AFTER_KIND = itemgetter(slice(1, None))
 
 
 class Decoder:
@@ -136,8 +141,10 @@ class Decoder:
     def _rows(self, lines: Sequence[Any]) -> Rows | None:
         if not lines:
             return None
-        astuple = msgspec.structs.astuple
-        table = np.array([astuple(line)[1:] for line in lines], dtype=np.float64)
+        # One tuple at a time, never a list of them: faster, and nothing for the garbage collector to look through.
+        numbers = chain.from_iterable(map(_AFTER_KIND, map(msgspec.structs.astuple, lines)))
+        width = len(self.names) + len(_ENVELOPE) - 1
+        table = np.fromiter(numbers, np.float64, width * len(lines)).reshape(-1, width)
         steps = table[:, 0]
         good = (steps >= 0) & (steps <= LARGEST_STEP)
         values = table[:, 2:]
