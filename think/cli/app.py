@@ -25,6 +25,7 @@ from think.core.errors import Exit, InputOutput, Interrupted, MachineCannot, Mis
 
 COMMANDS: dict[str, Entry] = {
     "train": Entry("think.cli.train:app", "Train a preset, one stage after the other", "Training"),
+    "ablate": Entry("think.cli.ablate:app", "Run studies of paired trainings, and report them", "Training"),
     "bench": Entry("think.cli.bench:app", "Time kernels and training steps on this machine", "Machine"),
     "doctor": Entry(
         "think.cli.doctor:doctor",
