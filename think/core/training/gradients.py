@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from torch.nn import Parameter
 
 from think.core.processes import ALONE, Group
-from think.core.training.shards import local
+from think.core.training.shards import divided, local
 
 START_STATE = "h0"
 "Last part of the name of every trained start state."
@@ -66,7 +65,7 @@ def start_state_norm(parameters: Mapping[str, Parameter], group: Group = ALONE) 
 
 
 def _are_shared_out(gradients: Sequence[Tensor]) -> bool:
-    return any(isinstance(gradient, DTensor) for gradient in gradients)
+    return any(divided(gradient) for gradient in gradients)
 
 
 def _square(gradients: Sequence[Tensor]) -> Tensor:

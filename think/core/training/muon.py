@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributed.tensor import DTensor, distribute_tensor
+
+from think.core.training.shards import divided
 
 
 def orthogonalise(
@@ -64,14 +65,16 @@ class Muon(torch.optim.Muon):
 
 def _whole(update: Tensor) -> Tensor:
     """A matrix whose rows lie in several processes, put together: its singular vectors are those of all of it."""
-    return update.full_tensor() if isinstance(update, DTensor) else update
+    return update.full_tensor() if divided(update) else update
 
 
 def _cut_as(parameter: Tensor, move: Tensor) -> Tensor:
     """This process's share of a move that all of them have computed."""
-    if not isinstance(parameter, DTensor):
-        return move
-    return distribute_tensor(move, parameter.device_mesh, parameter.placements, src_data_rank=None)
+    if divided(parameter):
+        from torch.distributed.tensor import distribute_tensor
+
+        return distribute_tensor(move, parameter.device_mesh, parameter.placements, src_data_rank=None)
+    return move
 
 
 def size_factor(rule: str | None, shape: torch.Size) -> float:

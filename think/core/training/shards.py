@@ -12,18 +12,18 @@ import errno
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 import torch
-import torch.distributed.checkpoint as distributed_checkpoint
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
-from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-from torch.distributed.tensor import DTensor
 
 from think.core.durable import sync
+
+if TYPE_CHECKING:
+    from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+    from torch.distributed.tensor import DTensor
 
 PATTERN = "*.safetensors"
 
@@ -33,10 +33,12 @@ def write(folder: Path, tensors: Mapping[str, Tensor], rank: int) -> None:
 
     A DTensor is written in pieces, each by the process that holds it; any other tensor must be equal in all.
     """
+    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint.api import CheckpointException
+
+    writer = checkpoint.HuggingFaceStorageWriter(str(folder), save_distributed=True)
     try:
-        distributed_checkpoint.save(
-            dict(tensors), storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True)
-        )
+        checkpoint.save(dict(tensors), storage_writer=writer)
     except CheckpointException as error:
         raise _first_cause(error) from error
     for path in folder.glob(f"shard-{rank + 1:05d}-{PATTERN}"):
@@ -52,31 +54,44 @@ def read(folder: Path, into: Mapping[str, Tensor]) -> None:
 
     The folder may also hold whole files. Raises OSError or SafetensorError.
     """
+    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint.api import CheckpointException
+
     try:
-        distributed_checkpoint.load(dict(into), storage_reader=HuggingFaceStorageReader(str(folder)))
+        checkpoint.load(dict(into), storage_reader=checkpoint.HuggingFaceStorageReader(str(folder)))
     except CheckpointException as error:
         raise _first_cause(error) from error
 
 
 def read_whole(folder: Path) -> dict[str, Tensor]:
     """All tensors of a group, put together by one process for itself."""
+    from torch.distributed import checkpoint
+
     tensors = {name: torch.empty(size, dtype=kind) for name, (size, kind) in sizes(folder).items()}
+    reader = checkpoint.HuggingFaceStorageReader(str(folder))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
-        distributed_checkpoint.load(dict(tensors), storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)
+        checkpoint.load(dict(tensors), storage_reader=reader, no_dist=True)
     return tensors
 
 
 def sizes(folder: Path) -> dict[str, tuple[torch.Size, torch.dtype]]:
     """Shape and type of every tensor in a folder of shards or of whole files, from the headers alone."""
+    from torch.distributed.checkpoint import HuggingFaceStorageReader
+
     held = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
-    described = {name: cast(TensorStorageMetadata, facts) for name, facts in held.items()}
+    described = {name: cast("TensorStorageMetadata", facts) for name, facts in held.items()}
     return {name: (facts.size, facts.properties.dtype) for name, facts in described.items()}
+
+
+def divided(tensor: Tensor) -> TypeGuard["DTensor"]:
+    """Whether it is a DTensor, told without importing that class."""
+    return hasattr(tensor, "to_local")
 
 
 def local(tensor: Tensor) -> Tensor:
     """What this process holds of a tensor: its piece of a DTensor, else all of it."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if divided(tensor) else tensor
 
 
 def same_bits(one: Tensor, other: Tensor) -> bool:
@@ -86,7 +101,7 @@ def same_bits(one: Tensor, other: Tensor) -> bool:
     return torch.equal(one.contiguous().reshape(-1).view(torch.uint8), other.contiguous().reshape(-1).view(torch.uint8))
 
 
-def _first_cause(error: CheckpointException) -> OSError:
+def _first_cause(error: "CheckpointException") -> OSError:
     """What went wrong in the first process that failed, as an error of the disk."""
     rank, (cause, _) = min(error.failures.items())
     number = cause.errno if isinstance(cause, OSError) and cause.errno is not None else errno.EIO
