@@ -177,7 +177,7 @@ def in_terminal(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
             made[-1]["ran"] = True
 
     monkeypatch.setattr(monitor, "Monitor", Recorded)
-    monkeypatch.setattr(console, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(console, "owns_terminal", lambda: True)
     monkeypatch.setattr(console, "colours", lambda stream: True)
     for name in ("TEXTUAL_ANIMATIONS", "TEXTUAL_SMOOTH_SCROLL", "TEXTUAL_FPS"):
         monkeypatch.setenv(name, "")

@@ -149,3 +149,14 @@ def test_every_action_can_be_performed_on_every_screen():
         assert driver.app.is_running
 
     drive(script, feed=scene.FakeFeed(scene.compared()))
+
+
+def test_the_document_names_every_action_and_its_keys():
+    text = (Path(__file__).parents[2] / "docs" / "monitor.md").read_text(encoding="utf-8")
+    for action in ACTIONS:
+        if not action.id.startswith("screen.") or action.id in ("screen.next", "screen.previous"):
+            assert f"`{action.id}`" in text, action.id
+            for key in action.keys[:1]:
+                assert f"`{shown(key)}`" in text, action.id
+    for spec in SPECS.values():
+        assert f"| `{spec.key}` | {spec.title} |" in text

@@ -84,6 +84,10 @@ class Console:
         """A terminal that can move its cursor."""
         return stream.isatty() and self._environment.get("TERM") != "dumb"
 
+    def owns_terminal(self) -> bool:
+        """Whether a program that draws on the whole screen can: input, output and talk are all a terminal's."""
+        return all(map(self.is_terminal, (sys.stdin, sys.stdout, sys.stderr)))
+
     # ---- stdout ---------------------------------------------------------------------------------------------------
 
     def result(self, schema: str, data: Any, human: str | Callable[[], Any] = "", *, ok: bool = True) -> None:

@@ -199,7 +199,7 @@ def _show(folder: Path, screen: str | None, theme: str | None, *, replay: bool) 
     from think.core.errors import Terminated, ThinkError, UsageError
 
     served = "TEXTUAL_DRIVER" in os.environ  # a browser stands in for the terminal
-    if not served and not all(map(console.is_terminal, (sys.stdin, sys.stdout, sys.stderr))):
+    if not served and not console.owns_terminal():
         raise UsageError(
             "the monitor needs a terminal for its input and output",
             expected="a terminal that is not dumb, nothing redirected",
@@ -222,7 +222,7 @@ def _show(folder: Path, screen: str | None, theme: str | None, *, replay: bool) 
         desk.begin_with("run")
     keys_file = environment.files()[1].with_name(FILE)
     actions = resolved(every_action(listed), keys_file, screens_of(listed))
-    feed = Feed(folder, indexes=Sidecars(default_folder()), handoff=HANDOFF)
+    feed = Feed(folder, indexes=Sidecars(default_folder(os.environ)), handoff=HANDOFF)
     app = Monitor(feed, desk, actions, replay=Replay() if replay else None, theme=_theme(theme))
     app.run()
     if app.return_code == Terminated.exit:
@@ -236,10 +236,10 @@ def _prepare_textual() -> None:
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     os.environ.setdefault("TEXTUAL_FPS", FRAMES_PER_SECOND)
-    if not console.colours(sys.stdout) and "TEXTUAL_DRIVER" not in os.environ:
-        os.environ["NO_COLOR"] = "1"
-    elif console.colours(sys.stdout):
+    if console.colours_results():
         os.environ.pop("NO_COLOR", None)
+    elif "TEXTUAL_DRIVER" not in os.environ:
+        os.environ["NO_COLOR"] = "1"
 
 
 def _theme(name: str | None) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -63,7 +64,7 @@ class Content(msgspec.Struct):
     evaluation: bytes | None
 
 
-def default_folder(environment: dict[str, str] | os._Environ[str] = os.environ) -> Path:
+def default_folder(environment: Mapping[str, str]) -> Path:
     """think/telemetry below XDG_CACHE_HOME, or below ~/.cache."""
     given = environment.get("XDG_CACHE_HOME", "")
     base = Path(given) if given.startswith("/") else Path.home() / ".cache"
