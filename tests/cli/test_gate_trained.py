@@ -87,7 +87,7 @@ def test_a_long_run_beside_its_baseline(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_run_is_equal_to_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    _, gate = think(capsys, "gate", "g3.6", "--run", "own", "--baseline", "own")
+    _, gate = think(capsys, "gate", "judge", "g3.6", "--run", "own", "--baseline", "own")
     ratio = next(each for each in gate["verdict"]["findings"] if each["name"] == "loss over the baseline's")
     assert ratio["value"] == 1.0
     assert ratio["interval"] == [1.0, 1.0]

@@ -56,7 +56,7 @@ def generate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write text with a trained model; several texts at once take little longer than one"""
+    """Write text with a trained model"""
     limits = limits_of(tokens, temperature, top_p)
     prompts = read_prompts(prompt or [""])
     copies = 1 if samples is None else samples
