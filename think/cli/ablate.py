@@ -9,7 +9,7 @@ import typer
 
 from think.cli.ablate_plan import Planned, plan, show
 from think.cli.console import Progress, console
-from think.cli.options import DryRun, Json
+from think.cli.options import Data, DryRun, Json
 from think.core.errors import Exit
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def run(
     study: StudyName,
     only: Only = None,
     seeds: Seeds = None,
+    data: Data = None,
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0, help="Begin no further cell after so many minutes.")
     ] = None,
@@ -72,7 +73,7 @@ def run(
 ) -> Exit | None:
     """Train what is not finished of a study; exit 3 when a cell failed, after the others went on."""
     _refuse_mixed(minutes, launcher, resource)
-    planned = plan(study, only, seeds, record=not dry_run)
+    planned = plan(study, data, only, seeds, record=not dry_run)
     if dry_run:
         show(planned)
         return None
@@ -83,7 +84,7 @@ def run(
 
 
 @app.command()
-def report(study: StudyName, seeds: Seeds = None, json: Json = False) -> None:
+def report(study: StudyName, seeds: Seeds = None, data: Data = None, json: Json = False) -> None:
     """Write what a study found: report.md, report.json and plots/*.svg, from as many cells as are finished."""
     from json import dumps
 
@@ -92,7 +93,7 @@ def report(study: StudyName, seeds: Seeds = None, json: Json = False) -> None:
     from think.core.durable import replace_file
     from think.core.errors import InputOutput, Missing
 
-    planned = plan(study, None, seeds, record=False, all_seeds=seeds is None)
+    planned = plan(study, data, None, seeds, record=False, all_seeds=seeds is None)
     contents = planned.ledger.read()
     found = make(planned.study, planned.cells, contents, planned.budget)
     if len(found.missing) == len(planned.cells):
@@ -100,7 +101,7 @@ def report(study: StudyName, seeds: Seeds = None, json: Json = False) -> None:
             "no cell of this study has finished",
             where=str(planned.ledger.path),
             expected="a study that was run, with the same settings, data and versions",
-            remedy=f"think ablate run {study}",
+            remedy=planned.study.command("run"),
         )
     drawn = plots.plots(found, planned.root)
     text = markdown.text(found, drawn)
@@ -120,8 +121,8 @@ def report(study: StudyName, seeds: Seeds = None, json: Json = False) -> None:
     for cell, entry in found.missing:
         if entry.state == "failed":
             console.warn(f"{cell.variant.name}, seed {cell.seed}, failed: {entry.message}")
-    data = {**found.as_json(), "report": str(folder / "report.md")}
-    console.result("think.ablate-report/1", data, lambda: _table(found, folder))
+    answer = {**found.as_json(), "report": str(folder / "report.md")}
+    console.result("think.ablate-report/1", answer, lambda: _table(found, folder))
 
 
 @app.command(name="list")
@@ -152,11 +153,18 @@ def list_(json: Json = False) -> None:
         lambda: console.table(
             ["study", "variants", "seeds", "finished", "failed", "summary"],
             [
-                [r["study"], len(r["variants"]), len(r["seeds"]), r["finished"], r["failed"], r["summary"]]  # type: ignore[arg-type]
+                [r["study"], len(r["variants"]), len(r["seeds"]), r["finished"], r["failed"], _question(r["summary"])]  # type: ignore[arg-type]
                 for r in rows
             ],
         ),
     )
+
+
+def _question(summary: object) -> str:
+    """The first sentence of a summary."""
+    words = " ".join(str(summary).split())
+    ends = [words.find(mark) for mark in ("?", ". ") if mark in words]
+    return words[: min(ends) + 1] if ends else words
 
 
 def _refuse_mixed(minutes: float | None, launcher: str | None, resource: list[str] | None) -> None:
@@ -216,9 +224,9 @@ def _answer(planned: Planned, outcome: "Outcome") -> Exit:
         lines.append(f"{len(outcome.left)} were not begun in the time given")
     lines += [f"{name} failed: {message}" for name, message in outcome.failed.items()]
     if outcome.failed:
-        lines.append(f"to try what failed again: think ablate run {planned.study.given} --retry")
+        lines.append(f"to try what failed again: {planned.study.command('run')} --retry")
     if done:
-        lines.append(f"what it found: think ablate report {planned.study.given}")
+        lines.append(f"what it found: {planned.study.command('report')}")
     console.result("think.ablate-run/1", data, "\n".join(lines), ok=not outcome.failed)
     return Exit.NO_VERDICT if outcome.failed else Exit.DONE
 
@@ -234,7 +242,7 @@ def _launch(planned: Planned, name: str, resource: list[str], *, retry: bool) ->
     for cell, entry in states(planned.ledger, planned.cells):
         if entry.state in skipped:
             continue
-        command = [sys.executable, "-m", "think", "ablate", "run", planned.study.given]
+        command = [sys.executable, "-m", "think", "ablate", "run", *planned.study.given]
         command += ["--only", cell.variant.name, "--seeds", str(cell.seed), *(["--retry"] if retry else [])]
         jobs.append(Job(cell.name, tuple(command), str(Path.cwd())))
     launched = launcher.launch(jobs, (planned.root / "jobs").absolute(), _resources(resource))
@@ -245,7 +253,7 @@ def _launch(planned: Planned, name: str, resource: list[str], *, retry: bool) ->
         "jobs": [{"cell": each.job.name, "id": each.id, "exit": each.code} for each in launched],
     }
     what = "ended" if launcher.waits else "submitted"
-    text = f"{len(launched)} jobs {what} by {name}; what they found: think ablate report {planned.study.given}"
+    text = f"{len(launched)} jobs {what} by {name}; what they found: {planned.study.command('report')}"
     console.result("think.ablate-launch/1", data, "\n".join([text, *(f"{each} failed" for each in failed)]))
     return Exit.NO_VERDICT if failed else Exit.DONE
 

@@ -29,7 +29,13 @@ class Planned:
 
 
 def plan(
-    given: str, only: Sequence[str] | None, seeds: str | None, *, record: bool, all_seeds: bool = False
+    given: str,
+    data: Path | None,
+    only: Sequence[str] | None,
+    seeds: str | None,
+    *,
+    record: bool,
+    all_seeds: bool = False,
 ) -> Planned:
     """Everything that can be wrong is found here, before a cell is begun. all_seeds: those of the ledger as well."""
     from think.cli import environment
@@ -40,7 +46,7 @@ def plan(
     from think.core.ablations.ledger import Ledger
     from think.core.ablations.report import figure_of
 
-    study = read(given)
+    study = read(given, data)
     for name in (study.settings.metric, *study.settings.also):
         figure_of(study, name)
     chosen = _seeds(seeds) if seeds is not None else list(study.settings.seeds)

@@ -69,13 +69,18 @@ def look(given: str) -> "tuple[StudySettings, Document, Path]":
     return settings, document, file
 
 
-def read(given: str) -> "Study":
-    """A study with its variants resolved. Raises SettingsError with all mistakes, BadSettings for equal variants."""
+def read(given: str, data: Path | None = None) -> "Study":
+    """A study with its variants resolved; `data` wins over what the file says of its data.
+
+    Raises SettingsError with all mistakes, BadSettings for equal variants.
+    """
     from think.core.ablations.cells import Study, refuse_equal
     from think.presets.problems import SettingsError
 
     _refuse_environment()
     settings, document, file = look(given)
+    if data is not None:
+        settings = settings.model_copy(update={"data": str(data)})
     problems = [*_forbidden(settings, document)]
     variants: list[Variant] = []
     for index, variant in enumerate(settings.variants):
@@ -86,7 +91,8 @@ def read(given: str) -> "Study":
     if problems:
         raise SettingsError(problems)
     refuse_equal(variants)
-    return Study(file.stem, given, document.shown, settings, tuple(variants))
+    named = (given,) if data is None else (given, "--data", str(data))
+    return Study(file.stem, named, document.shown, settings, tuple(variants))
 
 
 def _refuse_environment() -> None:
@@ -106,7 +112,7 @@ def _forbidden(settings: "StudySettings", document: "Document") -> "Iterator[Pro
     from think.presets.literals import dotted, parse_change
     from think.presets.problems import Problem
 
-    lists = [(("changes",), settings.changes)]
+    lists: list[tuple[tuple[str | int, ...], tuple[str, ...]]] = [(("changes",), settings.changes)]
     lists += [(("variants", at, "changes"), variant.changes) for at, variant in enumerate(settings.variants)]
     for path, changes in lists:
         for index, change in enumerate(changes):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 import torch
@@ -56,13 +57,17 @@ class Variant:
 
 @dataclass(frozen=True)
 class Study:
-    """A study with its variants resolved. `given` is what names it on a command line."""
+    """A study with its variants resolved. `given`: what names it on a command line, with the data where they were."""
 
     name: str
-    given: str
+    given: tuple[str, ...]
     where: str
     settings: StudySettings
     variants: tuple[Variant, ...]
+
+    def command(self, verb: str) -> str:
+        """The line that runs or reports this study."""
+        return join(["think", "ablate", verb, *self.given])
 
     @property
     def base(self) -> Variant:

@@ -120,7 +120,7 @@ def _values(report: Report) -> Iterator[str]:
 def _commands(report: Report) -> Iterator[str]:
     yield from ("", "## Commands", "", "All of it, as far as it is not done yet:", "")
     seeds = ",".join(str(seed) for seed in dict.fromkeys(cell.seed for cell, _ in report.cells))
-    yield from ("```sh", join(["think", "ablate", "run", report.study.given, "--seeds", seeds]), "```", "")
+    yield from ("```sh", f"{report.study.command('run')} --seeds {seeds}", "```", "")
     yield from ("One cell by itself:", "", "```sh")
     yield from (join(["think", "train", *cell.command(cell.name)]) for cell, _ in report.cells)
     yield "```"

@@ -6,10 +6,10 @@ difference of the size seen would be found in 80 % of studies, at the level that
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import stdev
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from think.core import plugins
 from think.core.ablations.budget import Budget
@@ -170,6 +170,7 @@ def make(study: Study, cells: Sequence[Cell], contents: Contents, budget: Budget
 
 
 Pairs = Sequence[tuple[Cell, Entry]]
+ByKey = Mapping[Hashable, float]
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def _draft(study: Study, name: str, cells: Pairs, base: Pairs) -> _Draft:
             refused.append(f"seed {seed}: {unlike}")
             del mine[seed], theirs[seed]
     seeds = [seed for seed in mine if seed in theirs]
-    comparison = compare(dict(mine), dict(theirs)) if seeds else None
+    comparison = compare(cast(ByKey, mine), cast(ByKey, theirs)) if seeds else None
     return _Draft(name, own, comparison, tuple(mine[seed] - theirs[seed] for seed in seeds), tuple(refused))
 
 
@@ -210,7 +211,7 @@ def _row(study: Study, draft: _Draft, p_of: Mapping[str, float], metric: Figure,
         variant=draft.name,
         summary=variant.summary,
         parameters=parameters,
-        unequal=gap if abs(gap) > UNEQUAL else None,
+        unequal=gap if abs(parameters - ours) > UNEQUAL * ours else None,
         tokens=draft.cells[0][0].shared.tokens,
         losses=values,
         mean=student(list(values.values())) if values else None,

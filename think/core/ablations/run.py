@@ -130,7 +130,7 @@ class Runner:
         raise kind(
             f"stopped, as asked: {done} of {self.total} cells are finished",
             where=self.study.where,
-            remedy=f"go on with: think ablate run {self.study.given}",
+            remedy=f"go on with: {self.study.command('run')}",
         )
 
     def _train(self, cell: Cell, stop: Stop, outcome: Outcome) -> bool:
