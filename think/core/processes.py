@@ -188,11 +188,11 @@ class Group:
         if self.size == 1:
             if error is not None:
                 raise error
-            return result  # type: ignore[no-any-return]
+            return result
         told = next((told for told in self.gather(_told(error, self.rank)) if told is not None), None)
         if told is not None:
             raise _as_error(told) if error is None or told["rank"] != self.rank else _by(error, self.rank)
-        return result  # type: ignore[no-any-return]
+        return result
 
     def from_first(self, work: Callable[[], T]) -> T:
         """Do something in the first process alone, and give what it gave to all; or raise its error in all."""
