@@ -69,14 +69,16 @@ def main() -> None:
         subprocess.run([*THINK, "gate", "g0", "g1", "g2", "g3"])  # g3 asks for more steps than these: no verdict
         going_on = subprocess.Popen(train("seed-1", 1000, 1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            asyncio.run(draw(lambda desk: _far_enough(desk)))
+            asyncio.run(draw(lambda desk: _far_enough(desk, going_on)))
         finally:
             going_on.send_signal(signal.SIGKILL)
             going_on.wait()
             os.chdir(HERE)
 
 
-def _far_enough(desk: Desk) -> bool:
+def _far_enough(desk: Desk, going_on: "subprocess.Popen[bytes]") -> bool:
+    if going_on.poll() is not None:
+        raise SystemExit(f"the run ended with {going_on.returncode} before it was shown")
     view = desk.newest
     row = view.find("seed-1") if view is not None else None
     return row is not None and row.state == "running" and (row.step or 0) >= SHOWN_AT and row.held_out is not None

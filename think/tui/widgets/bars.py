@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len
 from textual import events
 from textual.message import Message
 
 from think.tui.keys import Action, shown
 from think.tui.screens import Spec
-from think.tui.widgets.cells import Line, Span, width
+from think.tui.widgets.cells import Line, Span, cell_len, width
 from think.tui.widgets.rows import Rows
 
 Target = tuple[int, int, str]

@@ -5,9 +5,11 @@ told by a role alone, so that it can be read without colour. Nothing in a text i
 markup; that control characters are harmless is the view's promise, and `line` keeps it for texts from elsewhere.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len as measured
+from rich.cells import set_cell_size
 
 from think.core.text import one_line
 
@@ -36,6 +38,15 @@ Block = list[Line]
 ELLIPSIS = "…"
 
 
+# Latin, punctuation, arrows, boxes, blocks, braille, and our own symbols: a frame is made of these, a cell each
+_NARROW = re.compile("[ -~\u00a1-\u00ac\u00ae-\u02ff\u2013-\u2026\u2190-\u21ff\u2500-\u259f\u2800-\u28ff●○◌■▸▶✓✕⊘]*")
+
+
+def cell_len(text: str) -> int:
+    """Cells that a text takes; wide and combining characters are looked up, the usual ones counted."""
+    return len(text) if _NARROW.fullmatch(text) else measured(text)
+
+
 def line(*parts: Span | str) -> Line:
     """A line of spans and plain texts; empty ones are left out."""
     spans = (part if isinstance(part, tuple) else (part, "") for part in parts)
@@ -44,7 +55,7 @@ def line(*parts: Span | str) -> Line:
 
 def width(of: Line) -> int:
     """Cells that a line takes."""
-    return sum(cell_len(text) for text, _ in of)
+    return cell_len("".join([text for text, _ in of]))
 
 
 def plain(of: Line) -> str:

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.cells import cell_len
 
 from think.tui.view import Limit, Series
 from think.tui.widgets import dots, figures
 from think.tui.widgets.axes import Array, Scale, labels
-from think.tui.widgets.cells import Block, Line, Span, cut, fit, heading, width
+from think.tui.widgets.cells import Block, Line, Span, cell_len, cut, fit, heading, width
+from think.tui.widgets.remember import Remembered, content
 
 SMOOTHING_SHARE = 0.03
 "Share of the shown range over which smoothing takes its exponential mean: seen as a trend, not as a delay."
+
+_CHARTS = Remembered(32)
 
 LEAST_WIDTH, LEAST_HEIGHT = 16, 4
 TICK_ROWS = 2
@@ -57,6 +59,12 @@ class Plot:
 
 def chart(plot: Plot, cells: int, rows: int, look: Look = Look()) -> Block:
     """The plot in exactly so many cells and rows, heading and axes included."""
+    looks = tuple((content(curve.series), curve.role, curve.name) for curve in plot.curves)
+    key = (plot.title, plot.unit, plot.limits, looks, cells, rows, look)
+    return _CHARTS.get(key, lambda: _drawn(plot, cells, rows, look))
+
+
+def _drawn(plot: Plot, cells: int, rows: int, look: Look) -> Block:
     curves = [curve for curve in plot.curves if len(curve.series)]
     scale = _range(curves, plot.limits, look)
     top = heading(plot.title, cells, _note(plot, scale, cells))

@@ -1,11 +1,10 @@
 """A matrix of figures as a heat map: each cell has its number, and a block whose height says how it stands."""
 
 import numpy as np
-from rich.cells import cell_len
 
 from think.tui.view import Matrix
 from think.tui.widgets import figures
-from think.tui.widgets.cells import Block, Line, Span, fit, fit_line
+from think.tui.widgets.cells import Block, Line, Span, cell_len, fit, fit_line
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 "Lowest to highest of a column."
@@ -55,8 +54,8 @@ def spark(values: np.ndarray, cells: int) -> str:
     """A curve in one line of blocks; each cell shows the mean of what falls on it, × where nothing is finite."""
     if not len(values):
         return ""
-    groups = np.array_split(values, min(cells, len(values)))
-    means = np.array(
-        [float(np.mean(part[np.isfinite(part)])) if np.isfinite(part).any() else np.nan for part in groups]
-    )
+    starts = np.linspace(0, len(values), min(cells, len(values)), endpoint=False).astype(np.int64)
+    usable = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.add.reduceat(np.where(usable, values, 0.0), starts) / np.add.reduceat(usable.astype(float), starts)
     return "".join("×" if shade is None else _BLOCKS[shade] for shade in _shades(means))

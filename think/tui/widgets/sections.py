@@ -11,6 +11,7 @@ from think.tui.widgets import curves, figures, words
 from think.tui.widgets.cells import Block, Line, fit, heading, joined, line, wrapped
 from think.tui.widgets.filtering import matching
 from think.tui.widgets.heat import heat, spark
+from think.tui.widgets.remember import Remembered
 
 ANOMALIES, EVENTS, SAMPLES, SAMPLE_LINES = 6, 8, 2, 4
 "How many of each stand on the page of the run; opened, a section shows all."
@@ -18,6 +19,11 @@ ANOMALIES, EVENTS, SAMPLES, SAMPLE_LINES = 6, 8, 2, 4
 SPARK = 24
 ALL = 100_000
 MAIN_LAYERS = "state_health"
+
+FURTHER_SECONDS = 1.0
+"How often the further figures are drawn anew: they are many, and nobody reads them faster."
+
+_SETTINGS, _FURTHER, _HEAT = Remembered(2), Remembered(2), Remembered(16)
 
 
 class Section(Protocol):
@@ -35,6 +41,11 @@ def layers(run: RunView, context: Context, line: int, *, whole: bool) -> Block:
 def _layers(kind: str, matrix: Matrix, cells: int) -> Block:
     if not len(matrix.rows):
         return []
+    key = (kind, matrix.rows, matrix.columns, matrix.values.tobytes(), matrix.steps.tobytes(), cells)
+    return _HEAT.get(key, lambda: _mapped(kind, matrix, cells))
+
+
+def _mapped(kind: str, matrix: Matrix, cells: int) -> Block:
     head, body = heat(matrix, cells)
     title = f"{kind.replace('_', ' ')} by layer"
     return [heading(title, cells, f"shaded by column · step {int(matrix.steps.max()):,}"), head, *body]
@@ -84,10 +95,14 @@ def further_figures(run: RunView, context: Context, line: int, *, whole: bool) -
     names = curves.further(run)
     if not names:
         return []
-    lines = [
-        _sparkline(name, run.curves[name]) if whole or context.sees(line + 1 + number, 1) else ()
-        for number, name in enumerate(names)
-    ]
+    seen = tuple(number for number in range(len(names)) if whole or context.sees(line + 1 + number, 1))
+    now, until = int(context.view.time / FURTHER_SECONDS), context.view.until
+    key = (run.row.path, now, until, run.exact, context.width, seen, tuple(names))
+    return _FURTHER.get(key, lambda: _further(run, context, names, set(seen)))
+
+
+def _further(run: RunView, context: Context, names: list[str], seen: set[int]) -> Block:
+    lines = [_sparkline(name, run.curves[name]) if number in seen else () for number, name in enumerate(names)]
     return [heading("further figures", context.width, "newest value, lowest, highest"), *lines]
 
 
@@ -104,6 +119,11 @@ def _sparkline(name: str, series: Series) -> Line:
 
 def settings(run: RunView, context: Context, line: int, *, whole: bool) -> Block:
     """The resolved settings with where each comes from; `/` filters them."""
+    key = (run.settings, context.place.filter, context.width)
+    return _SETTINGS.get(key, lambda: _settings(run, context))
+
+
+def _settings(run: RunView, context: Context) -> Block:
     if not run.settings:
         return []
     found = matching(context.place.filter, run.settings, lambda one: f"{one.key} {one.value} {one.origin}")

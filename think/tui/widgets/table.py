@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len
-
-from think.tui.widgets.cells import Block, Line, Span, fit, fit_line, width
+from think.tui.widgets.cells import Block, Line, Span, cell_len, fit, fit_line, width
 
 GAP = 2
 MARK = 2
