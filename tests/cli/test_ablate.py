@@ -309,10 +309,10 @@ def test_a_shipped_study_can_be_planned(
         tokens_per_second = 4500.0
 
     monkeypatch.setattr(budgets, "measure", lambda *_: Speed())
-    monkeypatch.setattr("think.core.ablations.estimate.estimate_seconds", lambda *_: 60.0)
+    monkeypatch.setattr("think.core.ablations.estimate._timed", lambda *_: 60.0)
     assert think("run", name, "--dry-run", "--data", str(stories), "--json") == Exit.DONE
     data = answer(capsys)["data"]
-    study, _ = read(name), None
+    study = read(name)
     assert len(data["cells"]) == len(study.variants) * 3
     assert {cell["tokens"] for cell in data["cells"]} == {data["tokens"]}
     assert data["steps"] > 350

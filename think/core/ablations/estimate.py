@@ -1,4 +1,4 @@
-"""How long a cell will take here: as long as it took before, or as a few steps of its kind take now."""
+"""How long a cell will take here: as long as its kind took before, else as its operations beside the base's say."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,13 @@ from think.core.device import Machine, prepare
 
 
 def seconds(cells: Sequence[Cell], contents: Contents, packs: dict[str, Packed], machine: Machine) -> dict[str, float]:
-    """Seconds of one cell of each variant, by the variant's name; training steps alone where none has finished yet."""
-    prepare(machine)
+    """Seconds of one cell of each variant, by the variant's name.
+
+    Where no cell of a variant has finished yet, a step of the first such cell is timed and the others are reckoned from
+    it by their operations: training alone, without evaluations, and roughly.
+    """
     found: dict[str, float] = {}
+    per_operation: float | None = None
     for cell in cells:
         name = cell.variant.name
         if name in found:
@@ -25,7 +29,14 @@ def seconds(cells: Sequence[Cell], contents: Contents, packs: dict[str, Packed],
         if done:
             found[name] = sum(done) / len(done)
             continue
-        settings = cell.settings
-        plan = derive("stage1", settings.stage1, settings.model, packs[name], machine, {})
-        found[name] = estimate_seconds(plan, settings.stage1, settings.model, machine)
+        if per_operation is None:
+            per_operation = _timed(cell, packs[name], machine) / cell.flops
+        found[name] = per_operation * cell.flops
     return found
+
+
+def _timed(cell: Cell, packed: Packed, machine: Machine) -> float:
+    prepare(machine)
+    settings = cell.settings
+    plan = derive("stage1", settings.stage1, settings.model, packed, machine, {})
+    return estimate_seconds(plan, settings.stage1, settings.model, machine)
