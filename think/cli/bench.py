@@ -126,7 +126,9 @@ def step(
 def suite(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Scripts to run, or all; a list without any.", autocompletion=_scripts),
+        typer.Argument(
+            metavar="[NAME]...", help="Scripts to run, or all; a list without any.", autocompletion=_scripts
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
