@@ -20,6 +20,7 @@ from think.core.data.pack import pack, texts
 from think.core.data.settings import DataSettings
 from think.core.data.tokenizer import BpeSettings, CharacterSettings, train
 from think.core.errors import BadSettings, Exit, Missing
+from think.core.runs import RunFolder
 from think.presets.problems import SettingsError
 
 PRESET = """
@@ -275,6 +276,40 @@ def _nothing() -> Any:
     return Outcome()
 
 
+def test_retry_and_minutes_reach_the_runner(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def keep(runner: Any, cells: Any) -> Any:
+        seen.append((runner.retry, runner.seconds, len(cells)))
+        return _nothing()
+
+    monkeypatch.setattr("think.core.ablations.run.Runner.run", keep)
+    assert think("run", "study.toml") == Exit.DONE
+    assert think("run", "study.toml", "--retry", "--minutes", "2", "--seeds", "4") == Exit.DONE
+    assert seen == [(False, None, 4), (True, 120.0, 2)]
+
+
+def test_a_launcher_gets_one_command_for_each_open_cell(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from think.core.ablations.launchers import Launched, Launcher, slurm
+
+    asked: list[Any] = []
+
+    def launch(jobs: Any, logs: Path, resources: Any) -> list[Launched]:
+        asked.extend([[job.command[3:] for job in jobs], resources, logs])
+        return [Launched(job, "7", None) for job in jobs]
+
+    monkeypatch.setattr(slurm, "SPEC", Launcher(launch, waits=False))
+    given = ["--launcher", "slurm", "--resource", "timeout_min=30", "--resource", "slurm_partition=short"]
+    assert think("run", "study.toml", "--seeds", "3", *given, "--json") == Exit.DONE
+    assert [job["id"] for job in answer(capsys)["data"]["jobs"]] == ["7", "7"]
+    commands, resources, logs = asked
+    assert commands[1] == ("ablate", "run", "study.toml", "--only", "wide", "--seeds", "3")
+    assert resources == {"timeout_min": 30, "slurm_partition": "short"}
+    assert logs == place / "runs/ablations/jobs"
+
+
 def test_a_report_without_a_finished_cell_names_the_command(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert think("report", "study.toml") == Exit.MISSING
     assert "think ablate run study.toml" in capsys.readouterr().err
@@ -349,8 +384,8 @@ def checkpointed(name: str) -> bool:
 
 
 AGAIN = STUDY.replace(
-    'changes = ["model.feed_forward.inner=32"]', 'changes = ["stage1.telemetry.component_gradients=7"]'
-).replace("steps = 12", "steps = 60")
+    'changes = ["model.feed_forward.inner=32"]', 'changes = ["stage1.telemetry.gradients_every=7"]'
+).replace("steps = 12", "steps = 200")
 
 
 @pytest.mark.slow
@@ -365,6 +400,11 @@ def test_a_study_that_is_killed_goes_on_and_equal_training_gives_equal_losses(
     killed.communicate()
     before = Ledger(Path("runs/ablations")).read().entries.values()
     assert {(e.variant, e.seed): e.state for e in before} == {("narrow", 0): "finished", ("wide", 0): "begun"}
+    (cell,) = Path("runs/ablations/cells").glob("wide-seed0-????????")
+    deadline = time.monotonic() + 240
+    while RunFolder(cell).holder() is not None:
+        assert time.monotonic() < deadline, "a runner that is killed must leave no training behind"
+        time.sleep(0.05)
 
     interrupted = start("run", "study.toml")
     until(lambda: checkpointed("narrow-seed1"), interrupted)
