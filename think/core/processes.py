@@ -278,7 +278,6 @@ def require_division(rows: int, micro_batches: int, processes: int) -> None:
         shares = f"{processes} processes" + (f" x {micro_batches} micro-batches" if micro_batches > 1 else "")
         raise BadSettings(
             f"stage1.rows = {rows} cannot be divided among {shares}",
-            where="stage1.rows",
             expected=f"a multiple of {parts}",
             remedy=f"start another number of processes, or --set stage1.rows={nearest} for a new run",
         )

@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from think.presets.decode import Resolved
 from think.presets.digest import plain
-from think.presets.fields import Leaf, describe, documentation, leaves
+from think.presets.fields import KIND, Leaf, describe, documentation, leaves
 from think.presets.literals import bare, dotted, literal
 from think.presets.positions import Path
 from think.presets.problems import Problem, SettingsError, listed, nearest
@@ -95,9 +95,16 @@ def diff(left: Resolved[Any], right: Resolved[Any]) -> list[Difference]:
         if one is ABSENT or other is ABSENT or plain(one) != plain(other):
             origins = [side.origins[key][0] if key in side.origins else None for side in (left, right)]
             leaf = facts.get(key)
-            channel, may = (leaf.channel, leaf.may_change_on_resume) if leaf else (None, False)
+            channel, may = (leaf.channel, leaf.may_change_on_resume) if leaf else (None, _whole_may_change(key, facts))
             found.append(Difference(key, one, other, origins[0], origins[1], channel, may))
     return found
+
+
+def _whole_may_change(key: str, facts: Mapping[str, Leaf]) -> bool:
+    """Whether a table that is there or not, or its kind, may change on resume: when all that it holds may."""
+    table = key.removesuffix(f".{KIND}")
+    held = [leaf.may_change_on_resume for name, leaf in facts.items() if name.startswith(f"{table}.")]
+    return bool(held) and all(held)
 
 
 def _leaf_values(section: BaseModel) -> dict[str, Any]:

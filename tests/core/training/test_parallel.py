@@ -23,9 +23,13 @@ from think.core.device import RuntimeSettings, resolve
 from think.core.effects import Laboratory, fixtures
 from think.core.errors import BadSettings, InputOutput, MachineCannot, ThinkError
 from think.core.processes import ALONE, DdpSettings, FsdpSettings, Group, Launch, joined, require_division, watched
+from think.core.settings import RunSettings
 from think.core.telemetry.tail import read
 from think.core.training import checkpoint, sealed
 from think.core.training.checkpoint import Checkpoints
+from think.presets.decode import decode
+from think.presets.render import diff
+from think.presets.sources import read as read_preset
 
 pytestmark = pytest.mark.train
 
@@ -328,6 +332,19 @@ class TestWithoutAnybodyElse:
         with pytest.raises(RuntimeError, match="shape") as caught, watched(2):
             raise RuntimeError("shape mismatch")
         assert not isinstance(caught.value, ThinkError)
+
+
+def test_how_a_run_is_divided_may_change_on_resume_and_what_it_computes_may_not(tmp_path: Path) -> None:
+    whole = fixtures.tree(tmp_path)
+    (tmp_path / "whole.json").write_text(json.dumps({"summary": "whole", **whole}))
+    plain, divided = (
+        decode(read_preset(str(tmp_path / "whole.json"), changes), RunSettings)
+        for changes in ((), ("runtime.parallel.kind=fsdp", "stage1.schedule.kind=cosine"))
+    )
+    allowed = {one.key: one.may_change_on_resume for one in diff(plain, divided)}
+    assert allowed["runtime.parallel"]
+    assert allowed["runtime.parallel.kind"]
+    assert not allowed["stage1.schedule.kind"]
 
 
 def test_a_save_that_is_given_up_leaves_the_earlier_ones(tmp_path: Path) -> None:
