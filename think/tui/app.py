@@ -12,7 +12,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from textual import events, on, work
 from textual.app import App, ComposeResult, SystemCommand
@@ -30,11 +29,11 @@ from think.tui.replay import Replay
 from think.tui.screens import Effect, Page
 from think.tui.screens._fatal import Fatal
 from think.tui.screens._help import Help
+from think.tui.source import Source
 from think.tui.view import LogQuery, View
-from think.tui.widgets import bars, figures, words
+from think.tui.widgets import bars
 from think.tui.widgets.bars import Bar
 from think.tui.widgets.board import Board
-from think.tui.widgets.cells import Span
 
 TICK_SECONDS = 0.1
 "Pause of the reading thread when there is nothing to read."
@@ -44,20 +43,6 @@ NOTE_SECONDS = 4.0
 "How long a word of answer stands in the foot line."
 
 MOVES = {"down": (0, 1), "up": (0, -1), "left": (-1, 0), "right": (1, 0)}
-
-
-class Source(Protocol):
-    """What the app needs of a feed."""
-
-    def select(self, name: str | None) -> None: ...
-    def compare(self, name: str | None) -> None: ...
-    def filter(self, query: LogQuery) -> None: ...
-    def replay(self, until: int | None) -> None: ...
-    def give_way(self) -> None: ...
-    def tick(self) -> View | None: ...
-    @property
-    def busy(self) -> bool: ...
-    def close(self) -> None: ...
 
 
 class Monitor(App[None], inherit_bindings=False):
@@ -188,7 +173,7 @@ class Monitor(App[None], inherit_bindings=False):
         if page is not None:
             place = self.desk.place
             endless = self.desk.spec.query is not None and place.opened is None
-            self.board.put(page, place.cursor, at_end=endless and place.follow)
+            self.board.put(page, place.cursor or page.prefer, at_end=endless and place.follow)
             if self.board.cursor != place.cursor and page.items:
                 self.desk.change(cursor=self.board.cursor)
             self._ask(page)
@@ -209,29 +194,8 @@ class Monitor(App[None], inherit_bindings=False):
                 self.feed.filter(wanted)
 
     def _draw_head(self) -> None:
-        self.head.put(*bars.head(self.desk.listed(), self.desk.current, self._status(), self.head.size.width))
-
-    def _status(self) -> list[Span]:
-        """What goes on, at the right end of the head line."""
-        view = self.desk.shown
-        if view is None:
-            return [("reading …", "dim")]
-        found: list[Span] = []
-        if view.notices:
-            notice = view.notices[-1]
-            found += [(f"{words.MARKS[notice.level]} {notice.text}", words.LEVELS[notice.level]), ("  ", "")]
-        row = view.find(view.selected) if view.selected is not None else None
-        if row is not None and self.desk.current != "runs":
-            found += [(f"{row.name} ", ""), words.state(row.state)]
-        replay = self.replaying
-        if replay is not None:
-            at = f"{figures.duration(replay.position)} of {figures.duration(replay.length)}"
-            found += [("  ", ""), (f"REPLAY {replay.speed:g}x {at}" if replay.ready else "REPLAY reading", "info")]
-        if self._following:
-            found += [("  ", ""), ("FOLLOW", "info")]
-        if self.desk.paused:
-            found += [("  ", ""), ("PAUSED", "warn")]
-        return found
+        status = bars.status(self.desk, self.replaying, following=self._following)
+        self.head.put(*bars.head(self.desk.listed(), self.desk.current, status, self.head.size.width))
 
     def _draw_foot(self) -> None:
         applicable = [action for action in self.actions if self.desk.applies(action)]

@@ -37,6 +37,7 @@ class Page:
     """What a screen shows: `top` stays, `body` scrolls under it.
 
     above, below: the body is a part of something longer, which goes on there
+    prefer: the item that is chosen as long as nobody chose one
     """
 
     body: Block
@@ -44,6 +45,7 @@ class Page:
     items: tuple[Item, ...] = ()
     above: bool = False
     below: bool = False
+    prefer: str | None = None
 
 
 @dataclass(frozen=True)

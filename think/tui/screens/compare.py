@@ -120,7 +120,7 @@ def _choice(context: Context) -> Page:
         told = "there is no other run to compare with" if len(view.runs) < 2 else "no run matches the filter"
         return Page([line((f"  {told}", "dim"))], top=top)
     columns = (
-        Column("run", keep=100, most=48, grows=True),
+        Column("run", keep=100, most=48, grows=True, snug=True),
         Column("state", keep=90),
         Column("preset", keep=50, most=24),
         Column("step", "right", keep=70),

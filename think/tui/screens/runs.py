@@ -3,15 +3,16 @@
 from think.tui.keys import Action
 from think.tui.screens import Context, Deed, Effect, Item, Page, Spec, Turn
 from think.tui.view import RunRow
-from think.tui.widgets import figures, words
-from think.tui.widgets.cells import Block, fit_line, heading, line, wrapped
+from think.tui.widgets import curves, figures, words
+from think.tui.widgets.cells import Block, beside, fit_line, heading, line, shares, wrapped
+from think.tui.widgets.chart import chart
 from think.tui.widgets.filtering import matching
 from think.tui.widgets.table import Column, table
 
 ORDERS = ("by name", "newest first", "by held-out loss")
 
 COLUMNS = (
-    Column("run", keep=100, most=48, grows=True),
+    Column("run", keep=100, most=48, grows=True, least=12, snug=True),
     Column("state", keep=99),
     Column("stage", keep=60),
     Column("preset", keep=35, most=24),
@@ -28,6 +29,8 @@ COLUMNS = (
 )
 
 DETAIL_LINES = 10
+LEAST_CHART, MOST_CHART, TWO_CHARTS = 7, 20, 100
+LOSSES = ("step.loss", "eval.loss")
 
 
 def _cells(row: RunRow, now: float) -> list[object]:
@@ -68,12 +71,14 @@ def draw(context: Context) -> Page:
     found = _ordered(found, context.option("runs.order"))
     head, body = table(COLUMNS, [_cells(row, view.time) for row in found], context.width)  # type: ignore[misc]
     items = tuple(Item(row.name, number) for number, row in enumerate(found))
-    chosen = next((row for row in found if row.name == context.place.cursor), found[0] if found else None)
+    wanted = context.place.cursor or view.selected
+    chosen = next((row for row in found if row.name == wanted), found[0] if found else None)
     if chosen is not None and context.height >= len(body) + DETAIL_LINES:
         body = [*body, (), *_detail(chosen, context)]
+        body += _curves(chosen, context, context.height - 1 - len(body))
     if not found:
         body = [line((f"  no run matches {context.place.filter!r}", "dim"))]
-    return Page(body, top=[head], items=items)
+    return Page(body, top=[head], items=items, prefer=view.selected)
 
 
 def nothing(context: Context) -> Block:
@@ -104,6 +109,18 @@ def _detail(row: RunRow, context: Context) -> Block:
     lines = [line(f"  {name:<10}", (text, "")) for name, text in facts if text and text != figures.NOTHING]
     lines = [(("  ", ""), (of[0][0][2:], "dim"), *of[1:]) for of in lines]
     return [heading(row.name, context.width), *(fit_line(of, context.width) for of in lines)]
+
+
+def _curves(row: RunRow, context: Context, room: int) -> Block:
+    """The two losses of the run that is read in full, where there is room for them."""
+    run = context.view.run
+    if run is None or row.name != context.view.selected or room < LEAST_CHART + 1:
+        return []
+    losses = [plot for name, plot in curves.main_plots(run) if name in LOSSES]
+    widths = shares(context.width, len(losses) if context.width >= TWO_CHARTS else 1)
+    height = min(room - 1, MOST_CHART)
+    blocks = [chart(plot, cells, height, curves.look(context)) for plot, cells in zip(losses, widths, strict=False)]
+    return [(), *beside(blocks, widths)]
 
 
 def _enter(context: Context, key: str) -> Effect:

@@ -11,6 +11,9 @@ from think.tui.widgets import figures
 
 Array = NDArray[np.float64]
 
+LARGEST = 1e120
+"Values beyond are drawn at the edge: their differences and ratios would leave what a float can hold."
+
 FLAT = 0.05
 "Half of the range around a value that never changes, as a share of it."
 
@@ -29,7 +32,9 @@ class Scale:
         usable = values[np.isfinite(values) & ((values > 0) | (not logarithmic))]
         if not len(usable):
             return None
-        low, high = float(usable.min()), float(usable.max())
+        low, high = (min(max(float(end), -LARGEST), LARGEST) for end in (usable.min(), usable.max()))
+        if logarithmic:
+            low, high = max(low, 1 / LARGEST), max(high, 1 / LARGEST)
         if high - low <= 1e-12 * max(abs(low), abs(high)):
             around = FLAT * (abs(low) or 1.0)
             low, high = low - around, high + around

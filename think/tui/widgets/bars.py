@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from textual import events
 from textual.message import Message
 
+from think.tui.desk import Desk
 from think.tui.keys import Action, shown
+from think.tui.replay import Replay
 from think.tui.screens import Spec
+from think.tui.widgets import figures, words
 from think.tui.widgets.cells import Line, Span, cell_len, width
 from think.tui.widgets.rows import Rows
 
@@ -56,6 +59,28 @@ def head(specs: dict[str, Spec], current: str, status: Sequence[Span], cells: in
             break
     room = cells - at - right
     return (*spans, (" " * max(room - 1, 1), ""), *status, (" ", "")), targets
+
+
+def status(desk: Desk, replay: Replay | None, *, following: bool) -> list[Span]:
+    """What goes on, for the right end of the head line."""
+    view = desk.shown
+    if view is None:
+        return [("reading …", "dim")]
+    found: list[Span] = []
+    if view.notices:
+        notice = view.notices[-1]
+        found += [(f"{words.MARKS[notice.level]} {notice.text}", words.LEVELS[notice.level]), ("  ", "")]
+    row = view.find(view.selected) if view.selected is not None else None
+    if row is not None and desk.current != "runs":
+        found += [(f"{row.name} ", ""), words.state(row.state)]
+    if replay is not None:
+        at = f"{figures.duration(replay.position)} of {figures.duration(replay.length)}"
+        found += [("  ", ""), (f"REPLAY {replay.speed:g}x {at}" if replay.ready else "REPLAY reading", "info")]
+    if following:
+        found += [("  ", ""), ("FOLLOW", "info")]
+    if desk.paused:
+        found += [("  ", ""), ("PAUSED", "warn")]
+    return found
 
 
 def foot(actions: Sequence[Action], labels: dict[str, str], cells: int, note: str) -> tuple[Line, list[Target]]:

@@ -9,7 +9,7 @@ import numpy as np
 from think.tui.view import Limit, Series
 from think.tui.widgets import dots, figures
 from think.tui.widgets.axes import Array, Scale, labels
-from think.tui.widgets.cells import Block, Line, Span, cell_len, cut, fit, heading, width
+from think.tui.widgets.cells import Block, Line, Span, cell_len, cut, fit, fit_line, heading, width
 from think.tui.widgets.remember import Remembered, content
 
 SMOOTHING_SHARE = 0.03
@@ -70,12 +70,12 @@ def _drawn(plot: Plot, cells: int, rows: int, look: Look) -> Block:
     top = heading(plot.title, cells, _note(plot, scale, cells))
     if rows < LEAST_HEIGHT or cells < LEAST_WIDTH or not curves:
         told = "nothing recorded yet" if not curves else ""
-        return _filled([top, ((f"  {told}", "dim"),)], rows)
+        return _filled([top, ((f"  {told}", "dim"),)], cells, rows)
     extent = [_positions(curve.series, look) for curve in curves]
     left, right = min(float(x[0]) for x in extent), max(float(x[-1]) for x in extent)
     if scale is None:
         told = "no value above 0 for a logarithmic scale" if look.logarithmic else "no finite value"
-        return _filled([top, ((f"  {told}", "bad"),)], rows)
+        return _filled([top, ((f"  {told}", "bad"),)], cells, rows)
     height = rows - 3
     ticks = scale.ticks(min(max(height // TICK_ROWS, 2), MOST_TICKS))
     if not ticks:
@@ -124,8 +124,8 @@ def smoothed(values: Array) -> Array:
     return found
 
 
-def _filled(lines: Block, rows: int) -> Block:
-    return [*lines, *[()] * max(rows - len(lines), 0)][:rows]
+def _filled(lines: Block, cells: int, rows: int) -> Block:
+    return [*(fit_line(of, cells) for of in lines), *[()] * max(rows - len(lines), 0)][:rows]
 
 
 def _note(plot: Plot, scale: Scale | None, cells: int) -> str:

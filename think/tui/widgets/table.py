@@ -14,7 +14,8 @@ MARK = 2
 class Column:
     """align: left or right;   keep: the higher, the longer it stays when the width shrinks;   most: cells at most.
 
-    grows: takes the room that is left, `least` cells as long as another column can go
+    grows: gives room where there is too little, `least` cells staying as long as another column can go instead;
+           takes what is left over, unless it is `snug`
     """
 
     title: str
@@ -23,6 +24,7 @@ class Column:
     most: int = 40
     grows: bool = False
     least: int = 4
+    snug: bool = False
 
 
 Cell = Span | Line | str
@@ -40,7 +42,8 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], cells: int)
     spare = cells - MARK - sum(widths.values()) - GAP * (len(kept) - 1)
     growing = [number for number in kept if columns[number].grows]
     if growing:
-        widths[growing[0]] = max(widths[growing[0]] + spare, 4)
+        taken = min(spare, 0) if columns[growing[0]].snug else spare
+        widths[growing[0]] = max(widths[growing[0]] + taken, 4)
     head: list[Span] = [(" " * MARK, "")]
     for place, number in enumerate(kept):
         head.append(
