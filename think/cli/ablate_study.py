@@ -159,7 +159,8 @@ def _preset(given: str, study: Path) -> str:
     """A preset as `--preset` takes it; a relative file stands beside the study."""
     if "/" not in given and not given.endswith((".toml", ".json")):
         return given
-    return str(Path(given) if Path(given).is_absolute() else study.parent.absolute() / given)
+    found = study.parent / given
+    return str(found) if "/" in str(found) else f"./{found}"
 
 
 def _moved(problem: "Problem", lines: dict[str, str], preset: str, variant: str) -> "Problem":

@@ -10,13 +10,18 @@ from think.core.statistics import LEVEL
 
 def text(report: Report, plots: Iterable[str] = ()) -> str:
     """plots: names of the SVG files in `plots/`, without suffix."""
-    return "\n".join(_lines(report, plots)).rstrip() + "\n"
+    lines = list(_lines(report, plots))
+    kept = [line for at, line in enumerate(lines) if line or (at and lines[at - 1])]  # one empty line is enough
+    return "\n".join(kept).rstrip() + "\n"
 
 
 def _lines(report: Report, plots: Iterable[str]) -> Iterator[str]:
     study, settings = report.study, report.study.settings
     finished = len(report.cells) - len(report.missing)
     yield from (f"# Study `{study.name}`", "", settings.summary, "")
+    finished_entries = [entry for _, entry in report.cells if entry.state == "finished"]
+    commits = sorted({(entry.commit or "no commit")[:12] for entry in finished_entries})
+    base = next(cell for cell, _ in report.cells if cell.variant.name == study.base.name)
     yield from (
         f"* {finished} of {len(report.cells)} cells are finished: {len(study.variants)} variants, "
         f"{len({cell.seed for cell, _ in report.cells})} seeds, {report.budget.said()}.",
@@ -24,6 +29,8 @@ def _lines(report: Report, plots: Iterable[str]) -> Iterator[str]:
         f"Compared with `{study.base.name}`, paired by seed: equal seeds read the same tokens in the same order.",
         f"* Noise floor (A/A): two runs of `{study.base.name}` that differ in their seed alone lie up to "
         f"{_number(report.noise)} apart in {LEVEL:.0%} of cases.",
+        f"* Data: `{base.settings.data.path}`, pack `{base.shared.pack[:12]}`. Trained at {', '.join(commits)}. "
+        "The last part of a run's name is the digest of its settings, data and versions.",
         "* Intervals are Student's, over pairs; p is corrected by Holm for all comparisons of the study.",
         "",
     )
@@ -81,7 +88,7 @@ def _also(report: Report) -> Iterator[str]:
         (
             f"`{row.variant}`",
             *(
-                _interval(row.also[name].value, row.also[name].low, row.also[name].high) if name in row.also else "-"
+                _plain(row.also[name].value, row.also[name].low, row.also[name].high) if name in row.also else "-"
                 for name in names
             ),
         )
@@ -130,6 +137,12 @@ def _interval(value: float, low: float, high: float) -> str:
     if not math.isfinite(low):
         return f"{value:+.4f} (one seed)"
     return f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def _plain(value: float, low: float, high: float) -> str:
+    if not math.isfinite(low):
+        return f"{value:,.6g} (one seed)"
+    return f"{value:,.6g} ({low:,.6g} to {high:,.6g})"
 
 
 def _number(value: float) -> str:
