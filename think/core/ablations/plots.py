@@ -13,7 +13,7 @@ from think.core.telemetry.tail import read
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROW_INCHES, FRAME_INCHES = 0.32, 0.9
+ROW_INCHES, FRAME_INCHES = 0.32, 1.1
 
 
 def plots(report: Report, root: Path) -> dict[str, bytes]:
@@ -42,8 +42,8 @@ def _differences(rows: list[Row], report: Report) -> bytes:
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.axvline(0, color="grey", linewidth=1.0)
         axes.set_xlabel(
-            f"{report.study.settings.metric} minus that of {report.study.base.name}, {report.metric.unit} "
-            f"({report.metric.better} is better)"
+            f"{report.study.settings.metric} minus that of {report.study.base.name}\n"
+            f"{report.metric.unit}, {report.metric.better} is better"
         )
 
     return figure(fill, size=(SIZE[0], FRAME_INCHES + ROW_INCHES * len(rows)))
