@@ -30,7 +30,7 @@ SETTINGS = [
 STEPS, SHOWN_AT = 500, 250
 WAIT_SECONDS = 900.0
 
-PICTURES: dict[str, tuple[str, ...]] = {"runs": ("k", "j"), "run": ("enter",), "gates": ("1", "k", "enter", "3")}
+PICTURES: dict[str, tuple[str, ...]] = {"runs": ("f", "k", "j"), "run": ("enter",), "gates": ("1", "k", "enter", "3")}
 "File -> the keys that lead to it from the picture before."
 
 

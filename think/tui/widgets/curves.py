@@ -17,7 +17,7 @@ MAIN = (
 SHARES = "component gradient shares"
 SHARED = "component_gradients.norms."
 "Beginning of the names of the curves that the plot of shares is made of."
-ROLES = ("first", "second", "third", "info", "warn", "strong")
+ROLES = ("first", "second", "third", "info", "bad", "strong")
 
 TURNS = (
     Turn(Action("curves.scale", ("y",), "Logarithmic or linear values", 60, "log"), "log", ("linear", "logarithmic")),
