@@ -55,4 +55,6 @@ def test_half_precision_is_reckoned_in_float32() -> None:
     hidden, target = torch.ones(1, 1, 16), torch.zeros(1, 1, dtype=torch.long)
     with torch.autocast("cpu", torch.bfloat16):
         loss = language_loss(made, hidden, target, torch.ones(1, 1), total_weight=1.0, entropy_bonus=0.0)
-    assert float(loss.cross_entropy) == pytest.approx(6.931472, abs=1e-5)  # ln 1024, which bfloat16 would round to 6.9375
+    assert float(loss.cross_entropy) == pytest.approx(
+        6.931472, abs=1e-5
+    )  # ln 1024, which bfloat16 would round to 6.9375

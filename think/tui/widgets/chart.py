@@ -61,7 +61,7 @@ def chart(plot: Plot, cells: int, rows: int, look: Look = Look()) -> Block:
     """The plot in exactly so many cells and rows, heading and axes included."""
     looks = tuple((content(curve.series), curve.role, curve.name) for curve in plot.curves)
     key = (plot.title, plot.unit, plot.limits, looks, cells, rows, look)
-    return _CHARTS.get(key, lambda: _drawn(plot, cells, rows, look))
+    return _CHARTS.drawn(key, lambda: _drawn(plot, cells, rows, look))
 
 
 def _drawn(plot: Plot, cells: int, rows: int, look: Look) -> Block:

@@ -14,7 +14,7 @@ class Remembered:
         self._most = most
         self._blocks: OrderedDict[Hashable, Block] = OrderedDict()
 
-    def get(self, key: Hashable, make: Callable[[], Block]) -> Block:
+    def drawn(self, key: Hashable, make: Callable[[], Block]) -> Block:
         found = self._blocks.pop(key, None)
         if found is None:
             found = make()

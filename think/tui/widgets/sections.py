@@ -42,7 +42,7 @@ def _layers(kind: str, matrix: Matrix, cells: int) -> Block:
     if not len(matrix.rows):
         return []
     key = (kind, matrix.rows, matrix.columns, matrix.values.tobytes(), matrix.steps.tobytes(), cells)
-    return _HEAT.get(key, lambda: _mapped(kind, matrix, cells))
+    return _HEAT.drawn(key, lambda: _mapped(kind, matrix, cells))
 
 
 def _mapped(kind: str, matrix: Matrix, cells: int) -> Block:
@@ -98,7 +98,7 @@ def further_figures(run: RunView, context: Context, line: int, *, whole: bool) -
     seen = tuple(number for number in range(len(names)) if whole or context.sees(line + 1 + number, 1))
     now, until = int(context.view.time / FURTHER_SECONDS), context.view.until
     key = (run.row.path, now, until, run.exact, context.width, seen, tuple(names))
-    return _FURTHER.get(key, lambda: _further(run, context, names, set(seen)))
+    return _FURTHER.drawn(key, lambda: _further(run, context, names, set(seen)))
 
 
 def _further(run: RunView, context: Context, names: list[str], seen: set[int]) -> Block:
@@ -120,7 +120,7 @@ def _sparkline(name: str, series: Series) -> Line:
 def settings(run: RunView, context: Context, line: int, *, whole: bool) -> Block:
     """The resolved settings with where each comes from; `/` filters them."""
     key = (run.settings, context.place.filter, context.width)
-    return _SETTINGS.get(key, lambda: _settings(run, context))
+    return _SETTINGS.drawn(key, lambda: _settings(run, context))
 
 
 def _settings(run: RunView, context: Context) -> Block:
