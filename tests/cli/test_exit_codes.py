@@ -125,7 +125,12 @@ def test_a_signal_ends_a_command_that_waits(number, code, tmp_path):
         "sys.argv = ['think', 'exit-codes']; app.main()"
     )
     command = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job begins without it
     )
     assert command.stdout is not None
     assert command.stdout.readline() == "ready\n"
