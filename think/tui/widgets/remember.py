@@ -1,5 +1,6 @@
 """What was drawn and would come out the same again: four frames a second are cheap when most of each is remembered."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
@@ -25,6 +26,8 @@ class Remembered:
 
 
 def content(series: Series) -> Hashable:
-    """Equal for two series that look the same."""
-    arrays = (series.steps, series.times, series.minimum, series.maximum, series.mean, series.last, series.non_finite)
-    return series.sampled, *(array.tobytes() for array in arrays)
+    """Equal for two series that look the same: a digest, for a key that held the values would outweigh the block."""
+    seen = hashlib.blake2b(digest_size=16)
+    for array in (series.steps, series.times, series.minimum, series.maximum, series.mean, series.non_finite):
+        seen.update(array.tobytes())
+    return series.sampled, len(series), series.last[-1:].tobytes(), seen.digest()

@@ -8,7 +8,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from think.tui.widgets.cells import ROLES, Block, Line
+from think.tui.widgets.cells import ROLES, Block, Line, width
 
 
 class Rows(Widget, can_focus=False):
@@ -48,7 +48,7 @@ class Rows(Widget, can_focus=False):
     def strip(self, of: Line) -> Strip:
         """The line as wide as the widget."""
         segments = [Segment(text, self.style_of(role)) for text, role in of]
-        return Strip(segments).adjust_cell_length(self.size.width, self.style_of(""))
+        return Strip(segments, width(of)).adjust_cell_length(self.size.width, self.style_of(""))
 
     def style_of(self, role: str) -> Style:
         """How a role looks in the present theme; "good|chosen" is a role on the highlight of the chosen item."""
