@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from textual import events, on, work
 from textual.app import App, ComposeResult, SystemCommand
-from textual.command import CommandPalette
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
@@ -309,7 +308,7 @@ class Monitor(App[None], inherit_bindings=False):
                 listed = [action for action in self.actions if self.desk.applies(action)]
                 self.push_screen(Help(listed), lambda picked: self.perform(picked) if picked else None)
             case "palette":
-                self.push_screen(CommandPalette())
+                self.action_command_palette()
             case "theme":
                 self._paint(themes.LIGHT.name if self.current_theme.dark else themes.DARK.name)
             case "quit":
