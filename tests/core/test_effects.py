@@ -13,7 +13,7 @@ from think.core.effects.laboratory import settings_of
 from think.core.gates.checks import FAMILY as GATES
 from think.core.models import thinking
 from think.core.settings import RunSettings
-from think.core.training import evaluate, gradients, health, ledger, loop, optimizer, schedule
+from think.core.training import evaluate, gradients, health, ledger, loop, optimizer, parallel, schedule
 from think.presets.fields import choices, leaves
 from think.presets.literals import dotted
 
@@ -110,7 +110,7 @@ LIES = {
     "a loop that never clips": (
         "stage1.max_gradient_norm",
         lambda patch, clip=gradients.clip_gradients: patch.setattr(
-            loop, "clip_gradients", lambda parameters, limit: clip(parameters, None)
+            loop, "clip_gradients", lambda parameters, limit, group: clip(parameters, None, group)
         ),
     ),
     "a schedule that falls to zero whatever its floor": (
@@ -133,7 +133,9 @@ LIES = {
     "held-out text that is always read in two rows": (
         "stage1.evaluation.rows",
         lambda patch, measure=evaluate.evaluate: patch.setattr(
-            loop, "evaluate", lambda model, split, rows, length, tokens: measure(model, split, 2, length, tokens)
+            parallel,
+            "evaluate",
+            lambda model, split, rows, length, tokens, **rest: measure(model, split, 2, length, tokens, **rest),
         ),
     ),
     "an evaluation that disturbs the training it watches": (
