@@ -60,17 +60,6 @@ class Terminal:
         """A format variable of tmux about the window."""
         return self._tmux("display-message", "-p", f"#{{{name}}}").strip()
 
-    def resized(self, columns: int, rows: int, condition: Callable[[str], bool], what: str) -> None:
-        """Resize until the screen fulfils the condition; tmux without a client now and then tells its pane nothing."""
-        for attempt in range(20):
-            self.resize(columns, rows - attempt % 2)
-            begun = time.monotonic()
-            while time.monotonic() - begun < 15:
-                if condition(self.screen):
-                    return
-                time.sleep(0.02)
-        raise AssertionError(f"{what} did not come:\n{self.screen}")
-
     def until(self, condition: Callable[[str], bool], what: str, seconds: float = DEADLINE_SECONDS) -> float:
         """Seconds until the screen fulfils the condition."""
         begun = time.monotonic()
@@ -127,9 +116,12 @@ def test_a_killed_run_is_dead_within_two_seconds_and_its_last_record_is_drawn(tm
         first = _step(terminal.screen)
         terminal.until(lambda shown: _step(shown) > first, "a later step")
         wide = lambda shown: "gradient norm" in shown and "throughput" in shown  # noqa: E731
-        terminal.resized(200, 60, wide, "the wide screen")
-        terminal.resized(40, 10, lambda shown: "one" in shown and "gradient norm" not in shown, "the narrow screen")
-        terminal.resized(80, 24, lambda shown: "nats/token" in shown, "the usual screen")
+        terminal.resize(200, 60)
+        terminal.until(wide, "the wide screen")
+        terminal.resize(40, 10)
+        terminal.until(lambda shown: "one" in shown and "gradient norm" not in shown, "the narrow screen")
+        terminal.resize(80, 24)
+        terminal.until(lambda shown: "nats/token" in shown, "the usual screen")
         lag = _echo(terminal)
         trainer.send_signal(signal.SIGKILL)
         assert terminal.until(lambda shown: "✕ dead" in shown, "the word dead") <= DEAD_SECONDS + lag

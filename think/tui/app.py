@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from textual import events, on, work
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import ComposeResult, SystemCommand
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
@@ -29,6 +29,7 @@ from think.tui.screens import Effect, Page
 from think.tui.screens._fatal import Fatal
 from think.tui.screens._help import Help
 from think.tui.source import Source
+from think.tui.timers import PunctualApp
 from think.tui.view import LogQuery, View
 from think.tui.widgets import bars
 from think.tui.widgets.bars import Bar
@@ -44,7 +45,7 @@ NOTE_SECONDS = 4.0
 MOVES = {"down": (0, 1), "up": (0, -1), "left": (-1, 0), "right": (1, 0)}
 
 
-class Monitor(App[None], inherit_bindings=False):
+class Monitor(PunctualApp, inherit_bindings=False):
     """Shows what a feed finds.
 
     actions  with the user's keys          replay   plays a run again, None for a live one
