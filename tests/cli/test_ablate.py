@@ -236,6 +236,63 @@ def test_the_id_of_a_cell_hangs_on_what_decides_its_result_alone(
     assert set(ids(STUDY.replace("steps = 12", "steps = 13"))).isdisjoint(first)
 
 
+def test_a_change_for_all_variants_is_the_same_as_in_the_file(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def cells(*options: str) -> list[tuple[str, list[str]]]:
+        assert think("run", "study.toml", "--dry-run", "--json", *options) == Exit.DONE
+        return [(cell["cell"], cell["command"]) for cell in answer(capsys)["data"]["cells"]]
+
+    plain = cells()
+    options = ("--set", "stage1.learning_rate=0.003", "--set", "data.split_on=record", "--set", "model.width=32")
+    by_option = cells(*options)
+    inside = 'changes = ["stage1.learning_rate=0.003", "data.split_on=record", "model.width=32"]\n[[variants]]'
+    (place / "study.toml").write_text(STUDY.replace("[[variants]]", inside, 1))
+    assert by_option == cells()
+    assert {cell for cell, _ in by_option}.isdisjoint(cell for cell, _ in plain)
+    assert all(list(options) == command[command.index("--set") :][: len(options)] for _, command in by_option)
+    later = cells("--set", "stage1.learning_rate=0.001")
+    assert {cell for cell, _ in later}.isdisjoint(cell for cell, _ in by_option), "the option comes after the file"
+
+
+def test_a_variant_of_its_own_mind_wins_over_a_change_for_all(place: Path) -> None:
+    study = read("study.toml", changes=["model.feed_forward.inner=24"])
+    assert [v.settings.model.feed_forward.inner for v in study.variants] == [24, 32]  # type: ignore[union-attr]
+    assert study.command("report") == "think ablate report study.toml --set model.feed_forward.inner=24"
+    both = read("study.toml", Path("data"), ["stage1.optimizer={kind = 'muon'}"]).command("run")
+    assert both == "think ablate run study.toml --set 'stage1.optimizer={kind = '\"'\"'muon'\"'\"'}' --data data"
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "said"),
+    [
+        ("stage1.steps=4", "--set stage1.steps:", "the budget says it"),
+        ("stage1.seed=4", "--set stage1.seed:", "`seeds` says it"),
+        ("data.path=elsewhere", "--set data.path:", "`data` says it"),
+        ("model.wdth=32", "--set model.wdth:", "did you mean"),
+        ("stage1.learning_rate=fast", "--set stage1.learning_rate:", "learning_rate"),
+        ("width", "--set:", "which key to set"),
+    ],
+)
+def test_a_mistake_in_a_change_for_all_is_named_by_its_option(
+    place: Path, capsys: pytest.CaptureFixture[str], change: str, where: str, said: str
+) -> None:
+    (place / "study.toml").write_text(STUDY.replace("[[variants]]", 'changes = ["model.layers=2"]\n[[variants]]', 1))
+    for verb in (["run", "study.toml", "--dry-run"], ["report", "study.toml"]):
+        assert think(*verb, "--set", change) == Exit.BAD_SETTINGS
+        error = capsys.readouterr().err
+        assert where in error
+        assert said in error
+        assert "study.toml:" not in error
+    assert not (place / "runs").exists()
+
+
+def test_a_mistake_in_the_file_keeps_its_line_beside_a_change_for_all(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "study.toml").write_text(STUDY.replace("inner=32", "inner=0"))
+    assert think("run", "study.toml", "--set", "model.layers=2") == Exit.BAD_SETTINGS
+    assert "study.toml:12" in capsys.readouterr().err
+
+
 def test_variants_of_other_lengths_read_equally_many_tokens(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grown = 'changes = ["stage1.curriculum=[{from_share=0.5, length=16}]"]'
     (place / "study.toml").write_text(STUDY.replace('changes = ["model.feed_forward.inner=32"]', grown))
@@ -302,10 +359,11 @@ def test_a_launcher_gets_one_command_for_each_open_cell(
 
     monkeypatch.setattr(slurm, "SPEC", Launcher(launch, waits=False))
     given = ["--launcher", "slurm", "--resource", "timeout_min=30", "--resource", "slurm_partition=short"]
-    assert think("run", "study.toml", "--seeds", "3", *given, "--json") == Exit.DONE
+    every = ["--set", "model.layers=2"]
+    assert think("run", "study.toml", "--seeds", "3", *every, *given, "--json") == Exit.DONE
     assert [job["id"] for job in answer(capsys)["data"]["jobs"]] == ["7", "7"]
     commands, resources, logs = asked
-    assert commands[1] == ("ablate", "run", "study.toml", "--only", "wide", "--seeds", "3")
+    assert commands[1] == ("ablate", "run", "study.toml", *every, "--only", "wide", "--seeds", "3")
     assert resources == {"timeout_min": 30, "slurm_partition": "short"}
     assert logs == place / "runs/ablations/jobs"
 

@@ -43,6 +43,10 @@ Only = Annotated[
 Seeds = Annotated[
     str | None, typer.Option("--seeds", metavar="N,N,…", help="Seeds, such as 0,1,2; the study's when absent.")
 ]
+ForAll = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of all variants; may be repeated."),
+]
 
 
 @app.callback()
@@ -56,6 +60,7 @@ def run(
     only: Only = None,
     seeds: Seeds = None,
     data: Data = None,
+    changes: ForAll = None,
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0, help="Begin no further cell after so many minutes.")
     ] = None,
@@ -73,7 +78,7 @@ def run(
 ) -> Exit | None:
     """Train what is not finished of a study; exit 3 when a cell failed, after the others went on."""
     _refuse_mixed(minutes, launcher, resource)
-    planned = plan(study, data, only, seeds, record=not dry_run)
+    planned = plan(study, data, only, seeds, changes, record=not dry_run)
     if dry_run:
         show(planned)
         return None
@@ -84,7 +89,9 @@ def run(
 
 
 @app.command()
-def report(study: StudyName, seeds: Seeds = None, data: Data = None, json: Json = False) -> None:
+def report(
+    study: StudyName, seeds: Seeds = None, data: Data = None, changes: ForAll = None, json: Json = False
+) -> None:
     """Write what a study found: report.md, report.json and plots/*.svg, from as many cells as are finished."""
     from json import dumps
 
@@ -93,7 +100,7 @@ def report(study: StudyName, seeds: Seeds = None, data: Data = None, json: Json 
     from think.core.durable import replace_file
     from think.core.errors import InputOutput, Missing
 
-    planned = plan(study, data, None, seeds, record=False, all_seeds=seeds is None)
+    planned = plan(study, data, None, seeds, changes, record=False, all_seeds=seeds is None)
     contents = planned.ledger.read()
     found = make(planned.study, planned.cells, contents, planned.budget)
     if len(found.missing) == len(planned.cells):

@@ -33,6 +33,7 @@ def plan(
     data: Path | None,
     only: Sequence[str] | None,
     seeds: str | None,
+    changes: Sequence[str] | None = None,
     *,
     record: bool,
     all_seeds: bool = False,
@@ -46,7 +47,7 @@ def plan(
     from think.core.ablations.ledger import Ledger
     from think.core.ablations.report import figure_of
 
-    study = read(given, data)
+    study = read(given, data, changes or ())
     for name in (study.settings.metric, *study.settings.also):
         figure_of(study, name)
     chosen = _seeds(seeds) if seeds is not None else list(study.settings.seeds)

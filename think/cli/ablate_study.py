@@ -1,7 +1,7 @@
 """Study files: found by name or path, read strictly, their variants resolved; every mistake at its file and line."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,8 +69,11 @@ def look(given: str) -> "tuple[StudySettings, Document, Path]":
     return settings, document, file
 
 
-def read(given: str, data: Path | None = None) -> "Study":
-    """A study with its variants resolved; `data` wins over what the file says of its data.
+def read(given: str, data: Path | None = None, changes: Sequence[str] = ()) -> "Study":
+    """A study with its variants resolved.
+
+    data      wins over what the file says of its data
+    changes   key=value for all variants, after the study's own `changes` and below those of a variant
 
     Raises SettingsError with all mistakes, BadSettings for equal variants.
     """
@@ -81,18 +84,29 @@ def read(given: str, data: Path | None = None) -> "Study":
     settings, document, file = look(given)
     if data is not None:
         settings = settings.model_copy(update={"data": str(data)})
-    problems = [*_forbidden(settings, document)]
+    places = [document.place(("changes", at)) for at in range(len(settings.changes))] + [_option(c) for c in changes]
+    settings = settings.model_copy(update={"changes": (*settings.changes, *changes)})
+    problems = [*_forbidden(settings, document, places)]
     variants: list[Variant] = []
     for index, variant in enumerate(settings.variants):
         try:
-            variants.append(_resolved(settings, variant, index, document, file))
+            variants.append(_resolved(settings, variant, index, document, file, places))
         except SettingsError as error:
             problems += [problem for problem in error.problems if problem not in problems]
     if problems:
         raise SettingsError(problems)
     refuse_equal(variants)
-    named = (given,) if data is None else (given, "--data", str(data))
-    return Study(file.stem, named, document.shown, settings, tuple(variants))
+    named = [given, *(part for change in changes for part in ("--set", change))]
+    named += [] if data is None else ["--data", str(data)]
+    return Study(file.stem, tuple(named), document.shown, settings, tuple(variants))
+
+
+def _option(change: str) -> str:
+    """How messages name a change of the command line."""
+    from think.presets.literals import dotted, parse_change
+
+    found = parse_change(change)
+    return "--set" if found is None else f"--set {dotted(found[0])}"
 
 
 def _refuse_environment() -> None:
@@ -107,26 +121,32 @@ def _refuse_environment() -> None:
             )
 
 
-def _forbidden(settings: "StudySettings", document: "Document") -> "Iterator[Problem]":
+def _forbidden(settings: "StudySettings", document: "Document", places: Sequence[str]) -> "Iterator[Problem]":
+    """Changes that have no place in a study. places: of the changes for all variants."""
     from think.core.ablations.study import forbidden
     from think.presets.literals import dotted, parse_change
     from think.presets.problems import Problem
 
-    lists: list[tuple[tuple[str | int, ...], tuple[str, ...]]] = [(("changes",), settings.changes)]
-    lists += [(("variants", at, "changes"), variant.changes) for at, variant in enumerate(settings.variants)]
-    for path, changes in lists:
-        for index, change in enumerate(changes):
-            place = document.place((*path, index))
-            found = parse_change(change)
-            if found is None:
-                what = f"{change!r} does not say which key to set to what"
-                yield Problem(what, place, "key=value, such as model.gamma=1.0")
-            elif why := forbidden(dotted(found[0]), of_all=len(path) == 1):
-                yield Problem(f"{dotted(found[0])} cannot be changed here: {why}", place, "another setting")
+    made = [(change, place, True) for change, place in zip(settings.changes, places, strict=True)]
+    for at, variant in enumerate(settings.variants):
+        own = (document.place(("variants", at, "changes", index)) for index in range(len(variant.changes)))
+        made += [(change, place, False) for change, place in zip(variant.changes, own, strict=True)]
+    for change, place, of_all in made:
+        found = parse_change(change)
+        if found is None:
+            what = f"{change!r} does not say which key to set to what"
+            yield Problem(what, place, "key=value, such as model.gamma=1.0")
+        elif why := forbidden(dotted(found[0]), of_all=of_all):
+            yield Problem(f"{dotted(found[0])} cannot be changed here: {why}", place, "another setting")
 
 
 def _resolved(
-    settings: "StudySettings", variant: "VariantSettings", index: int, document: "Document", file: Path
+    settings: "StudySettings",
+    variant: "VariantSettings",
+    index: int,
+    document: "Document",
+    file: Path,
+    places: Sequence[str],
 ) -> "Variant":
     from think.core.ablations.cells import Variant
     from think.core.settings import RunSettings
@@ -141,14 +161,15 @@ def _resolved(
     place = document.place((*own, "preset") if variant.preset else ("preset",))
     changes = (*settings.changes, *variant.changes)
     lines: dict[str, str] = {}
-    for path, given in ((("changes",), settings.changes), ((*own, "changes"), variant.changes)):
-        for at, change in enumerate(given):
-            found = parse_change(change)
-            if found is not None:
-                lines[f"--set {dotted(found[0])}"] = document.place((*path, at))
+    own_places = [document.place((*own, "changes", at)) for at in range(len(variant.changes))]
+    for change, line in zip(changes, [*places, *own_places], strict=True):
+        found = parse_change(change)
+        if found is not None:
+            lines[f"--set {dotted(found[0])}"] = line
     try:
         flags = {"data.path": Flag("data", settings.data)}
-        resolved = decode(layers(preset, changes, flags=flags), RunSettings).settings
+        understood = [change for change in changes if parse_change(change) is not None]  # others are told already
+        resolved = decode(layers(preset, understood, flags=flags), RunSettings).settings
     except SettingsError as error:
         moved = [_moved(problem, lines, place, variant.name) for problem in error.problems]
         raise SettingsError(moved, exit=error.exit) from None
