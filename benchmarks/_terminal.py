@@ -12,6 +12,9 @@ POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 900.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"A program starts as it does for a person: with its byte code, which an installation or the first start leaves behind."
+
 
 class Terminal:
     """One program. Times begin when it is asked for; use it in a `with`.
@@ -37,7 +40,11 @@ class Terminal:
     @staticmethod
     def _tmux(*words: str, check: bool = True) -> str:
         done = subprocess.run(
-            ["tmux", "-L", SOCKET, "-f", "/dev/null", *words], capture_output=True, text=True, check=False
+            ["tmux", "-L", SOCKET, "-f", "/dev/null", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=ENVIRONMENT,
         )
         if check and done.returncode:
             raise SystemExit(f"tmux {words[0]}: {done.stderr.strip() or 'the program has ended'}")

@@ -94,6 +94,7 @@ def complete(words: str) -> list[str]:
     return done.stdout.split()
 
 
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("THINK_")}
 HEAVY = ("torch", "numpy", "textual", "datasets", "tokenizers", "pydantic_settings", "rich", "matplotlib")
 LOADED = f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
 
@@ -119,6 +120,19 @@ def test_help_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("words", [["runs", "list"], ["tui", "--once"], ["handoff"]])
+def test_values_that_need_no_converting_load_no_pydantic(words, tmp_path):
+    """The import of pydantic costs more than these commands; see `lazy.spare_pydantic`."""
+    program = (
+        f"import sys; from think.cli.app import run; run({words!r}); "
+        "print(sorted({'pydantic', 'pydantic_settings', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=CLEAN, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("module", sorted({entry.target.partition(":")[0] for entry in COMMANDS.values()}))

@@ -25,6 +25,12 @@ def user_file(tmp_path: Path, text: str) -> Path:
     return path
 
 
+def test_a_folder_of_runs_that_is_no_text_is_named_with_its_file(tmp_path):
+    Path("think.toml").write_text("runs = 3")
+    with pytest.raises(BadSettings, match=r"runs = 3"):
+        environment.runs_folder()
+
+
 def test_nothing_said_means_runs_beside_you():
     assert environment.runs_folder() == Path("runs")
     assert environment.read().device is None

@@ -43,10 +43,7 @@ def files(environment: Mapping[str, str] = os.environ) -> list[Path]:
 
 def colour(environment: Mapping[str, str] = os.environ) -> str:
     """auto, always or never, from the variable or a file; costs two looks at the disk when there is no file."""
-    choice, origin = environment.get("THINK_COLOR"), "THINK_COLOR"
-    for path in files(environment):
-        if choice is None and path.is_file():
-            choice, origin = _content(path).get("color"), str(path)
+    choice, origin = _first_said("color", environment)
     if choice not in (None, "", *COLOURS):
         raise BadSettings(f"color = {choice!r}", where=origin, expected=f"one of {', '.join(COLOURS)}")
     return choice or "auto"
@@ -87,10 +84,12 @@ def read() -> Any:
         ) from None
 
 
-def runs_folder() -> Path:
-    """Where runs live: THINK_RUNS, else the files, else ./runs."""
-    chosen: Path = read().runs
-    return chosen.expanduser()
+def runs_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where runs live: THINK_RUNS, else the files, else ./runs. Looks at this value alone, without pydantic."""
+    chosen, origin = _first_said("runs", environment)
+    if not isinstance(chosen, str | None):
+        raise BadSettings(f"runs = {chosen!r}", where=origin, expected=f"{KEYS['runs']} (a text)")
+    return Path(chosen or "runs").expanduser()
 
 
 def prefer(runtime: "RuntimeSettings") -> "RuntimeSettings":
@@ -99,6 +98,17 @@ def prefer(runtime: "RuntimeSettings") -> "RuntimeSettings":
     wanted = {"device": user.device, "threads": user.threads}
     taken = {key: value for key, value in wanted.items() if value is not None and getattr(runtime, key) == "auto"}
     return runtime.model_copy(update=taken)
+
+
+def _first_said(key: str, environment: Mapping[str, str]) -> tuple[Any, str]:
+    """The value of the variable, else of the first file that has one, and where it stands; None when nobody said."""
+    variable = PREFIX + key.upper()
+    if value := environment.get(variable):
+        return value, variable
+    for path in files(environment):
+        if path.is_file() and (held := _content(path).get(key)) is not None:
+            return held, str(path)
+    return None, variable
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -40,7 +40,42 @@ def load(name: str, target: str) -> Any:
         found = single
     command = typer.main.get_command(found)
     command.name = name
+    spare_pydantic(command)
     return command
+
+
+def spare_pydantic(command: Any) -> None:
+    """Lets a command take values without pydantic where there is nothing to convert.
+
+    Typer has each value converted by pydantic, whose import costs as much as the rest of a small command. A text that
+    is to be a text, and the default of an option, are what they should be. Everything else is converted as before.
+    """
+    for subcommand in getattr(command, "commands", {}).values():
+        if not isinstance(subcommand, LazyCommand):  # its target comes by here when it is loaded
+            spare_pydantic(subcommand)
+    parameters = command.get_params  # those of the command, and --help, which comes to them when they are asked for
+
+    def spared(ctx: Any) -> list[Any]:
+        found: list[Any] = parameters(ctx)
+        for parameter in found:
+            if not (parameter.multiple or "process_value" in vars(parameter)):
+                parameter.process_value = _sparing(parameter)
+        return found
+
+    command.get_params = spared
+
+
+def _sparing(parameter: Any) -> Callable[[Any, Any], Any]:
+    convert, callback = parameter.process_value, parameter.callback
+    text = getattr(getattr(parameter, "type_descriptor", None), "annotation", None) is str
+
+    def process_value(ctx: Any, value: Any) -> Any:
+        default = value is parameter.default and not parameter.required
+        if not (default or (text and isinstance(value, str))):
+            return convert(ctx, value)
+        return value if callback is None else callback(ctx, parameter, value)
+
+    return process_value
 
 
 class LazyCommand(TyperCommand):
@@ -71,6 +106,7 @@ class LazyGroup(TyperGroup):
     def __init__(self, **attributes: Any):
         super().__init__(**attributes)
         self.commands = {name: LazyCommand(name, entry) for name, entry in self.table.items()}
+        spare_pydantic(self)
 
     def invoke(self, ctx: Any) -> Any:
         try:
