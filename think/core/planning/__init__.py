@@ -1,0 +1,15 @@
+"""Deliberation: a tree search over what a world model foresees.
+
+    world       what a search needs to know of the world: a step, and an evaluation
+    reference   the search on one position, over a dictionary: the specification
+    schedule    which root actions sequential halving looks at, and when
+    values      what is known of each action of a node, and what its policy becomes
+    selection   the rules: Gumbel with sequential halving, and PUCT
+    tree        a batch of trees as tensors
+    shelf       where the states of nodes are kept
+    search      the search on many positions at once
+    gru         a world model that native code can search
+    native      that search, as one call
+
+`docs/planning.md` tells the equations and where they come from.
+"""
