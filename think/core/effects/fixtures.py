@@ -137,6 +137,7 @@ def sources(workspace: Path) -> dict[str, dict[str, tuple[Tree, list[Any]]]]:
         "chat": {"path": str(workspace / "corpus.chat.jsonl")},
         "dataset": {"name": str(workspace / "corpus.dataset")},
         "stories": {"count": 30},
+        "puzzles": {"count": 40},
     }
     subsets: Tree = {"name": str(workspace / "subsets"), "subset": "corpus"}
     tried: dict[str, dict[str, tuple[Tree, list[Any]]]] = {
@@ -153,6 +154,12 @@ def sources(workspace: Path) -> dict[str, dict[str, tuple[Tree, list[Any]]]]:
             "count": (held["stories"], [20]),
             "seed": (held["stories"], [1]),
             "reasoning": (held["stories"], [1.0]),
+        },
+        "puzzles": {
+            "task": (held["puzzles"], [{"kind": "sudoku4"}]),
+            "split": (held["puzzles"], ["validation"]),
+            "count": (held["puzzles"], [30]),
+            "seed": (held["puzzles"], [1]),
         },
     }
     for kind in ("jsonl", "parquet", "dataset"):

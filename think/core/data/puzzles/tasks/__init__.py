@@ -1,0 +1,1 @@
+"""Tasks; each file of this folder is one, and exports `SPEC = Task(...)`."""
