@@ -92,8 +92,14 @@ def test_the_activations_are_those_that_a_real_pass_keeps() -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         kept.append(plans._loss(network, tokens))
-    assert plans._saved_bytes(model_settings(), 2, 16) == pytest.approx(sum(sizes.values()), rel=0.05)
-    assert plans._saved_bytes(model_settings(), 4, 16) > 1.8 * plans._saved_bytes(model_settings(), 2, 16)
+    on_shapes = plans._saved_bytes(model_settings(), 2, 16, on_numbers=False)
+    assert on_shapes == pytest.approx(sum(sizes.values()), rel=0.05)
+    assert plans._saved_bytes(model_settings(), 4, 16, on_numbers=False) > 1.8 * on_shapes
+    # what one and two rows keep says what any number of them keeps, on numbers as on shapes
+    assert plans._activations(model_settings(), 2, 16, flops_per_token=1) == on_shapes
+    for rows in (1, 4, 9):
+        large = plans._activations(model_settings(), rows, 16, flops_per_token=10**15)
+        assert plans._activations(model_settings(), rows, 16, flops_per_token=1) == large
 
 
 def test_time_is_estimated_for_small_and_large_models(pack: Packed, monkeypatch: pytest.MonkeyPatch) -> None:

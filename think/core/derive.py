@@ -1,24 +1,25 @@
 """Everything that follows from settings and data before the first step: the plan of a run, kept as plan.json.
 
 Memory is an estimate: weights, gradients, what the optimizer remembers, and the tensors that one micro-batch keeps for
-its backward pass. The last are counted, not guessed: the forward pass runs on the meta device, where tensors have
-shapes and no numbers, and every storage that is saved is measured once.
+its backward pass. The last are counted, not guessed: a forward pass runs, and every storage that is saved is measured
+once. A small pass runs on numbers, a large one on shapes without numbers, whose machinery takes long to import.
 """
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from think.core import seeding
 from think.core.data.store import Packed
 from think.core.device import Machine, memory_bytes, multiply_rate
 from think.core.errors import MachineCannot
-from think.core.models.count import flops_per_token, on_meta
+from think.core.models.count import flops_per_token, shapes
 from think.core.models.thinking import Settings as ModelSettings
 from think.core.models.thinking import Thinking, build
 from think.core.training.loop import LoopSettings, trainable
@@ -29,6 +30,11 @@ FLOAT_BYTES = 4
 
 SMALL_ENOUGH_TO_TIME = 20_000_000
 "Parameters up to which a dry run takes a real step; above, time is derived from the rate of matrix products."
+
+QUICK_PASS = 1e10
+"Floating point operations of forward passes that are run on numbers to count what they keep: a fraction of a second."
+QUICK_TOKENS = 16_384
+"Tokens of such passes, which bounds their memory where the model is tiny."
 
 SHARE_OF_MULTIPLY_RATE = 0.2
 """Of the rate of matrix products, what a training step reaches: on one AVX-512 thread of a shared x86-64 machine 0.21
@@ -69,14 +75,14 @@ def derive(
     stage: str, settings: LoopSettings, model: ModelSettings, packed: Packed, machine: Machine, digests: dict[str, str]
 ) -> RunPlan:
     """The plan of one stage. Allocates next to nothing, whatever the model's size."""
-    clock, shapes = settings.clock(), on_meta(model)
-    parameters, roles, components = trainable(shapes), shapes.roles(), shapes.components()
+    clock, sizes = settings.clock(), shapes(model)
+    parameters, roles, components = trainable(sizes), sizes.roles(), sizes.components()
     optimizer = build_optimizer(settings.optimizer, roles, parameters, settings.learning_rate).as_json()
     fused = settings.optimizer.implementation != "plain" and fused_works(machine.torch_device)
     optimizer["implementation"] = "fused" if fused else "plain"
     tokens = settings.rows * clock.tokens_per_row
     train = packed.manifest.splits["train"]
-    per_token = flops_per_token(model, settings.longest)
+    per_token = flops_per_token(model, settings.longest, sizes)
     return RunPlan(
         stage=stage,
         steps=settings.steps,
@@ -89,7 +95,7 @@ def derive(
         parameters_by_component=_sizes(parameters, components),
         flops_per_token=per_token,
         flops=float(per_token) * tokens,
-        memory=_memory(settings, model, optimizer, machine),
+        memory=_memory(settings, model, optimizer, machine, per_token),
         optimizer=optimizer,
         machine=machine.as_json(),
         became={
@@ -153,7 +159,7 @@ def _loss(network: Thinking, tokens: Tensor) -> Tensor:
 
 
 def _memory(
-    settings: LoopSettings, model: ModelSettings, optimizer: dict[str, Any], machine: Machine
+    settings: LoopSettings, model: ModelSettings, optimizer: dict[str, Any], machine: Machine, flops_per_token: int
 ) -> dict[str, int]:
     weights = sum(group["parameters"] for group in optimizer["groups"]) * FLOAT_BYTES
     moments = sum(
@@ -165,13 +171,28 @@ def _memory(
         "weights": -(-weights // holders),
         "gradients": -(-weights // holders),
         "optimizer": -(-moments // holders),
-        "activations": _saved_bytes(model, rows, settings.longest),
+        "activations": _activations(model, rows, settings.longest, flops_per_token),
     }
     return {**found, "total": sum(found.values())}
 
 
-def _saved_bytes(model: ModelSettings, rows: int, length: int) -> int:
-    """Bytes that the forward pass of one micro-batch keeps for the backward pass, each storage counted once."""
+def _activations(model: ModelSettings, rows: int, length: int, flops_per_token: int) -> int:
+    """Bytes that the forward pass of one micro-batch keeps for the backward pass.
+
+    Rows do not know of each other, so what they keep grows by the same for each: passes of one and of two rows say all.
+    """
+    tokens = 3 * length
+    if tokens > QUICK_TOKENS or tokens * flops_per_token / 3 > QUICK_PASS:
+        return _saved_bytes(model, rows, length, on_numbers=False)
+    one, two = (_saved_bytes(model, count, length, on_numbers=True) for count in (1, 2))
+    return one + (rows - 1) * (two - one)
+
+
+def _saved_bytes(model: ModelSettings, rows: int, length: int, *, on_numbers: bool) -> int:
+    """The same for a forward pass that is run, each storage counted once.
+
+    on_numbers: run it as training does; else on shapes, which costs no memory and gives the same count.
+    """
     sizes: dict[int, int] = {}
     kept: list[Tensor] = []  # alive, so that no storage is reused and counted for another
 
@@ -181,13 +202,28 @@ def _saved_bytes(model: ModelSettings, rows: int, length: int) -> int:
         kept.append(tensor)
         return tensor
 
-    with FakeTensorMode():  # shapes without numbers, through the kernels that will really run
+    with _as_training_runs() if on_numbers else _shapes_only():
         network = build(model)
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             kept.append(_loss(network, torch.zeros(rows, length, dtype=torch.long)))
     for parameter in network.parameters():
         sizes.pop(parameter.untyped_storage()._cdata, None)
     return sum(sizes.values())
+
+
+@contextmanager
+def _as_training_runs() -> Iterator[None]:
+    with seeding.untouched():
+        yield
+
+
+@contextmanager
+def _shapes_only() -> Iterator[None]:
+    """Tensors are shapes without numbers inside, and go through the kernels that will really run."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        yield
 
 
 def _sizes(parameters: dict[str, torch.nn.Parameter], labels: dict[str, Any]) -> dict[str, int]:

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from think.core.training.adamw import Eager
 from think.core.training.shards import divided
 
 
@@ -34,7 +35,7 @@ def orthogonalise(
     return x.mT if tall else x
 
 
-class Muon(torch.optim.Muon):
+class Muon(Eager, torch.optim.Muon):
     """Muon for float32 matrices; every option means what torch says that it means."""
 
     @torch.no_grad()

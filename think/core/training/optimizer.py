@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from think.core.errors import BadData, MachineCannot
+from think.core.training.adamw import AdamW
 from think.core.training.muon import Muon
 from think.presets.base import Settings, knob
 
@@ -201,7 +202,7 @@ def build_optimizer(
     fused = _fused(settings.implementation, device)
     rules: dict[str, torch.optim.Optimizer] = {}
     if adaptive := [group for group in groups if group.rule == "adamw"]:
-        rules["adamw"] = torch.optim.AdamW(
+        rules["adamw"] = AdamW(
             [_options(group, parameters) for group in adaptive],
             betas=(settings.beta1, settings.beta2),
             eps=settings.epsilon,
@@ -225,7 +226,7 @@ def fused_works(device: torch.device) -> bool:
     trial = Parameter(torch.zeros(1, device=device))
     trial.grad = torch.ones_like(trial)
     try:
-        torch.optim.AdamW([trial], fused=True).step()
+        AdamW([trial], fused=True).step()
     except (RuntimeError, NotImplementedError):
         return False
     return True
