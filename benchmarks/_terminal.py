@@ -12,9 +12,6 @@ POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 900.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"A program starts as it does for a person: with its byte code, which an installation or the first start leaves behind."
-
 
 class Terminal:
     """One program. Times begin when it is asked for; use it in a `with`.

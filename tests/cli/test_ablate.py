@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -373,6 +374,12 @@ def test_a_report_without_a_finished_cell_names_the_command(place: Path, capsys:
     assert "think ablate run study.toml" in capsys.readouterr().err
 
 
+def test_a_page_needs_a_markdown_file_and_a_finished_cell(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert think("page", "study.toml", "--out", "all.txt") == Exit.USAGE
+    assert think("page", "study.toml", "--out", "all.md") == Exit.MISSING
+    assert not Path("all.md").exists()
+
+
 def test_the_list_names_every_shipped_study(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert think("list", "--json") == Exit.DONE
     assert [row["study"] for row in answer(capsys)["data"]] == names()
@@ -488,6 +495,15 @@ def test_a_study_that_is_killed_goes_on_and_equal_training_gives_equal_losses(
     assert (folder / "plots/differences.svg").is_file()
     assert (folder / "plots/curves.svg").is_file()
     assert json.loads((folder / "report.json").read_text())["variants"][1]["verdict"] == "cannot tell"
+
+    assert think("page", "study.toml", "--out", "evidence/all.md", "--title", "All of it") == Exit.DONE
+    page = Path("evidence/all.md").read_text()
+    assert page.startswith("# All of it\n")
+    assert "| [study](#study-study) | `wide` against `narrow` | 2 |" in page
+    assert "\n## Study `study`\n" in page, "the report of a study is a part of the page"
+    pictures = re.findall(r"!\[\w+\]\((.+)\)", page)
+    assert len(pictures) == 2
+    assert all((Path("evidence") / picture).is_file() for picture in pictures)
 
 
 @pytest.mark.slow

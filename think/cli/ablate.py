@@ -1,7 +1,7 @@
 """`think ablate`: paired studies over several seeds, run to the end in however many sittings, and what they found."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,40 +96,88 @@ def report(
     from json import dumps
 
     from think.core.ablations import markdown, plots
+
+    planned, found = _found(study, seeds, data, changes)
+    drawn = plots.plots(found, planned.root)
+    folder = planned.root / planned.study.name
+    files = {f"plots/{name}.svg": content for name, content in drawn.items()}
+    files |= {
+        "report.md": markdown.text(found, drawn).encode(),
+        "report.json": (dumps(_plain(found.as_json()), indent=1) + "\n").encode(),
+    }
+    _write(folder, files)
+    answer = {**found.as_json(), "report": str(folder / "report.md")}
+    console.result("think.ablate-report/1", answer, lambda: _table(found, folder))
+
+
+@app.command()
+def page(
+    studies: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY...", autocompletion=_studies, help="Studies, in the order of the page."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The Markdown file; its plots lie beside it.")],
+    title: Annotated[
+        str, typer.Option("--title", metavar="TEXT", help="Heading of the page.")
+    ] = "What the studies say",
+    data: Data = None,
+    changes: ForAll = None,
+    json: Json = False,
+) -> None:
+    """Write one page of what several studies found: verdicts first, then each report, plots in a folder beside it."""
+    from think.core.ablations import page, plots
+    from think.core.errors import UsageError
+
+    if out.suffix != ".md":
+        raise UsageError(f"--out {out}", expected="a file whose name ends in .md")
+    reports: list[Report] = []
+    drawn: dict[str, list[str]] = {}
+    files: dict[str, bytes] = {}
+    for study in studies:
+        planned, found = _found(study, None, data, changes)
+        reports.append(found)
+        pictures = plots.plots(found, planned.root)
+        drawn[found.study.name] = list(pictures)
+        files |= {f"{out.stem}/{found.study.name}/{name}.svg": content for name, content in pictures.items()}
+    _write(out.parent, files | {out.name: page.text(title, reports, drawn, out.stem).encode()})
+    answer = {"page": str(out), "studies": [found.as_json() for found in reports]}
+    console.result("think.ablate-page/1", _plain(answer), f"written: {out}")
+
+
+def _found(study: str, seeds: str | None, data: Path | None, changes: list[str] | None) -> "tuple[Planned, Report]":
+    """A study with what its finished cells say. Raises Missing when there is none."""
     from think.core.ablations.report import make
-    from think.core.durable import replace_file
-    from think.core.errors import InputOutput, Missing
+    from think.core.errors import Missing
 
     planned = plan(study, data, None, seeds, changes, record=False, all_seeds=seeds is None)
-    contents = planned.ledger.read()
-    found = make(planned.study, planned.cells, contents, planned.budget)
+    found = make(planned.study, planned.cells, planned.ledger.read(), planned.budget)
     if len(found.missing) == len(planned.cells):
         raise Missing(
-            "no cell of this study has finished",
+            f"no cell of the study {planned.study.name!r} has finished",
             where=str(planned.ledger.path),
             expected="a study that was run, with the same settings, data and versions",
             remedy=planned.study.command("run"),
         )
-    drawn = plots.plots(found, planned.root)
-    text = markdown.text(found, drawn)
-    folder = planned.root / planned.study.name
+    for cell, entry in found.missing:
+        if entry.state == "failed":
+            console.warn(f"{cell.variant.name}, seed {cell.seed}, failed: {entry.message}")
+    return planned, found
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    from think.core.durable import replace_file
+    from think.core.errors import InputOutput
+
     try:
-        (folder / "plots").mkdir(parents=True, exist_ok=True)
-        for name, content in drawn.items():
-            replace_file(folder / "plots" / f"{name}.svg", content)
-        replace_file(folder / "report.md", text.encode())
-        replace_file(folder / "report.json", (dumps(_plain(found.as_json()), indent=1) + "\n").encode())
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            replace_file(folder / name, content)
     except OSError as error:
         raise InputOutput(
             f"the report cannot be written: {error.strerror or error}",
             where=str(folder),
             remedy="free some space or change the permissions; the cells are untouched",
         ) from error
-    for cell, entry in found.missing:
-        if entry.state == "failed":
-            console.warn(f"{cell.variant.name}, seed {cell.seed}, failed: {entry.message}")
-    answer = {**found.as_json(), "report": str(folder / "report.md")}
-    console.result("think.ablate-report/1", answer, lambda: _table(found, folder))
 
 
 @app.command(name="list")

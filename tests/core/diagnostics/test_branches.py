@@ -1,14 +1,22 @@
 """Replacing a branch changes what it should, and nothing where there is nothing to change."""
 
+import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from tests.core.diagnostics.conftest import MODEL
+from think.core.ablations.measures import branches as measures
 from think.core.data.store import Split
 from think.core.diagnostics.branches import branches, contributions, replaced
-from think.core.models.thinking import Thinking
+from think.core.models import build
+from think.core.models.thinking import Settings, Thinking
+from think.core.runs import RunFolder
 
 
 @contextmanager
@@ -76,3 +84,27 @@ def test_equal_texts_say_the_same_to_each_other(model: Thinking) -> None:
 def test_another_text_needs_another_row(model: Thinking, split: Split) -> None:
     with pytest.raises(ValueError, match="two or more rows"):
         contributions(model, split, rows=1, length=64)
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_the_measure_of_a_study_says_the_same(model: Thinking, split: Split, monkeypatch, dead: bool) -> None:
+    with torch.no_grad():
+        for block in model.blocks:
+            block.mixer.fusion.mamba_gain.mul_(0.0 if dead else 1.0)
+    stage = SimpleNamespace(length=64, evaluation=SimpleNamespace(rows=4))
+    held = SimpleNamespace(model=model, settings=SimpleNamespace(stage1=stage, data=SimpleNamespace(path="held")))
+    monkeypatch.setattr(measures.assembled, "load", lambda path: held)
+    monkeypatch.setattr(measures.Packed, "open", lambda path: SimpleNamespace(split=lambda name: split))
+    figures = measures.measure(RunFolder(Path("run")))
+    found = contributions(model, split, rows=4, length=64, tokens=measures.TOKENS, each_layer=False)
+    assert figures == {f"{each.branch}_by_{each.by}": each.change.value for each in found.replacements}
+    assert (figures["mamba_by_zero"] == 0.0) is dead
+
+
+def test_a_model_without_branches_has_no_such_figures(split: Split, monkeypatch) -> None:
+    single = {"kind": "rwkv6", "heads": 2, "mix_rank": 2, "decay_rank": 2}
+    held = SimpleNamespace(model=build(Settings.model_validate_json(json.dumps({**MODEL, "mixer": single}))))
+    monkeypatch.setattr(measures.assembled, "load", lambda path: held)
+    figures = measures.measure(RunFolder(Path("run")))
+    assert set(figures) == set(measures.FIGURES)
+    assert all(map(math.isnan, figures.values()))

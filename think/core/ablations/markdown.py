@@ -8,14 +8,15 @@ from think.core.ablations.report import Report, Row
 from think.core.statistics import LEVEL
 
 
-def text(report: Report, plots: Iterable[str] = ()) -> str:
-    """plots: names of the SVG files in `plots/`, without suffix."""
-    lines = list(_lines(report, plots))
+def text(report: Report, plots: Iterable[str] = (), *, level: int = 1, folder: str = "plots") -> str:
+    """plots: names of the SVG files in `folder`, without suffix. level: of the heading; 2 for a part of a page."""
+    lines = list(_lines(report, plots, folder))
     kept = [line for at, line in enumerate(lines) if line or (at and lines[at - 1])]  # one empty line is enough
-    return "\n".join(kept).rstrip() + "\n"
+    deeper = "#" * (level - 1)
+    return "\n".join(deeper + line if line.startswith("#") else line for line in kept).rstrip() + "\n"
 
 
-def _lines(report: Report, plots: Iterable[str]) -> Iterator[str]:
+def _lines(report: Report, plots: Iterable[str], folder: str) -> Iterator[str]:
     study, settings = report.study, report.study.settings
     finished = len(report.cells) - len(report.missing)
     yield from (f"# Study `{study.name}`", "", settings.summary, "")
@@ -34,7 +35,7 @@ def _lines(report: Report, plots: Iterable[str]) -> Iterator[str]:
         "* Intervals are Student's, over pairs; p is corrected by Holm for all comparisons of the study.",
         "",
     )
-    yield from _table(
+    yield from table(
         ("variant", "parameters", "tokens", "seeds", "mean", "IQM", "difference", "p", "detectable", "verdict"),
         [_row(row) for row in report.rows],
     )
@@ -48,16 +49,13 @@ def _lines(report: Report, plots: Iterable[str]) -> Iterator[str]:
     yield from (f"* {note}" for note in report.notes)
     yield from _also(report)
     yield from _missing(report)
-    yield from (f"![{name}](plots/{name}.svg)" for name in plots)
+    yield from (f"![{name}]({folder}/{name}.svg)" for name in plots)
     yield from _values(report)
     yield from _commands(report)
 
 
 def _row(row: Row) -> Sequence[str]:
     found = row.comparison
-    difference = (
-        "-" if found is None else _interval(found.difference.value, found.difference.low, found.difference.high)
-    )
     mark = "" if row.unequal is None else f" ({row.unequal:+.0%})\\*"
     return (
         f"`{row.variant}`",
@@ -66,11 +64,17 @@ def _row(row: Row) -> Sequence[str]:
         str(len(row.losses)),
         "-" if row.mean is None else f"{row.mean.value:.4f}",
         "-" if row.iqm is None else f"{row.iqm:.4f}",
-        difference,
+        difference(row),
         "-" if row.p is None else f"{row.p:.3f}",
         "-" if found is None else _number(found.smallest_detectable),
         row.said if row.verdict in ("base", "no pairs") else f"**{row.said}**",
     )
+
+
+def difference(row: Row) -> str:
+    """Variant minus base, with its interval; a dash without pairs."""
+    found = row.comparison
+    return "-" if found is None else _interval(found.difference.value, found.difference.low, found.difference.high)
 
 
 def _also(report: Report) -> Iterator[str]:
@@ -94,7 +98,7 @@ def _also(report: Report) -> Iterator[str]:
         )
         for row in report.rows
     ]
-    yield from _table(("variant", *names), rows)
+    yield from table(("variant", *names), rows)
 
 
 def _missing(report: Report) -> Iterator[str]:
@@ -111,7 +115,7 @@ def _missing(report: Report) -> Iterator[str]:
         )
         for cell, entry in report.missing
     ]
-    yield from _table(("variant", "seed", "state", "message"), [(a, b, c, d or "-") for a, b, c, d in rows])
+    yield from table(("variant", "seed", "state", "message"), [(a, b, c, d or "-") for a, b, c, d in rows])
 
 
 def _values(report: Report) -> Iterator[str]:
@@ -121,7 +125,7 @@ def _values(report: Report) -> Iterator[str]:
         (f"`{row.variant}`", *(f"{row.losses[seed]:.4f}" if seed in row.losses else "-" for seed in seeds))
         for row in report.rows
     ]
-    yield from _table(("variant", *(f"seed {seed}" for seed in seeds)), rows)
+    yield from table(("variant", *(f"seed {seed}" for seed in seeds)), rows)
 
 
 def _commands(report: Report) -> Iterator[str]:
@@ -149,7 +153,8 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) else "unknown (one seed)"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Lines of a Markdown table, and an empty one."""
     yield f"| {' | '.join(header)} |"
     yield f"|{'|'.join('---' for _ in header)}|"
     for row in rows:

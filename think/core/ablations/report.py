@@ -225,7 +225,11 @@ def _row(study: Study, draft: _Draft, p_of: Mapping[str, float], metric: Figure,
         also={
             name: student(found)
             for name in study.settings.also
-            if (found := [entry.figures[name] for _, entry in draft.cells if name in entry.figures])
+            if (
+                found := [
+                    value for _, entry in draft.cells if math.isfinite(value := entry.figures.get(name, math.nan))
+                ]
+            )
         },
     )
 
