@@ -10,9 +10,9 @@ import typer
 
 from think.cli.console import console
 from think.cli.options import Folder, Json
+from think.cli.runs_page import SAMPLE_TOKENS, refuse_other_files, sample_if_any, sample_of, write
 
 if TYPE_CHECKING:
-    from think.core.report import Sample
     from think.core.runs import RunFolder
     from think.core.telemetry.summary import Summary
 
@@ -61,12 +61,17 @@ def list_runs(json: Json = False) -> None:
 def show(
     run: OneRun = None,
     width: Annotated[int, typer.Option("--width", min=20, max=400, help="Characters of the curves.")] = 72,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page about the run.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Show a run: state, figures, loss curves, gates, anomalies."""
+    """Show a run: state, figures, loss curves, gates, anomalies; with --html as a page for a browser."""
     from think.core import internals
     from think.core.report import Facts, figures
 
+    if html is not None:
+        refuse_other_files(html)
     facts = Facts.read(_chosen(run))
     held_out = facts.held_out()
     data = {
@@ -81,7 +86,11 @@ def show(
         "state_health": [{"step": record.step, **record.fields} for record in internals.health(facts.records)],
         "plan": facts.plan,
     }
-    console.result("think.runs-show/1", data, lambda: _shown(facts, width))
+    if html is None:
+        console.result("think.runs-show/1", data, lambda: _shown(facts, width))
+    else:
+        write(facts, html)
+        console.result("think.runs-show/1", {**data, "html": str(html)}, str(html))
 
 
 @app.command()
@@ -124,7 +133,7 @@ def report(
     prompt: Annotated[
         str | None, typer.Option("--prompt", metavar="TEXT", help="What the sample goes on from; nothing by default.")
     ] = None,
-    tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of the sample.")] = 200,
+    tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of the sample.")] = SAMPLE_TOKENS,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample.")] = 0,
     json: Json = False,
 ) -> None:
@@ -132,7 +141,7 @@ def report(
     from think.core import report as reports
 
     chosen = _chosen(run)
-    sample = _sample(chosen, prompt, tokens, seed) if prompt is not None else _sample_if_any(chosen, tokens, seed)
+    sample = sample_of(chosen, prompt, tokens, seed) if prompt is not None else sample_if_any(chosen, tokens, seed)
     path = reports.write(chosen, sample=sample)
     data = {"report": str(path), "plots": sorted(map(str, chosen.plots.glob("*.svg")))}
     console.result("think.runs-report/1", data, f"{path}")
@@ -226,27 +235,6 @@ def _export_model(run: "RunFolder", target: Path) -> int:
     tensors = weights(held.model)
     huggingface.export(target, settings=held.settings, tensors=tensors, tokenizer=held.tokenizer, step=held.step)
     return len(tensors)
-
-
-def _sample(run: "RunFolder", prompt: str, tokens: int, seed: int) -> "Sample":
-    from think.core.assembled import DEFAULT, load
-    from think.core.report import Sample
-
-    held = load(run.path)
-    text = held.generate(prompt, tokens=tokens, seed=seed)
-    return Sample(text, prompt, seed=seed, temperature=DEFAULT.temperature)
-
-
-def _sample_if_any(run: "RunFolder", tokens: int, seed: int) -> "Sample | None":
-    """A sample that nobody asked for: a report is made without one where the run cannot write, and says so."""
-    from think.core.errors import ThinkError
-    from think.presets.decode import SettingsError
-
-    try:
-        return _sample(run, "", tokens, seed)
-    except (ThinkError, SettingsError) as error:
-        console.warn(f"the report has no sample: {error}")
-        return None
 
 
 def _opened(name: str) -> "RunFolder":

@@ -88,6 +88,11 @@ class Facts:
         """The last evaluation."""
         return max(self.of("eval"), key=lambda record: (record.step or 0, record.seq), default=None)
 
+    def lost(self) -> int:
+        """Telemetry records that could not be written, as the log says."""
+        counts = [record.number("dropped") or 0.0 for record in self.of("log")]
+        return sum(int(count) for count in counts if math.isfinite(count))
+
     def unigram_loss(self) -> float | None:
         """Loss of the frequencies-only model on held-out text, as an evaluation or gate g3 recorded it."""
         for record in reversed(self.of("eval")):
@@ -164,7 +169,10 @@ def figures(facts: Facts, unigram_loss: float | None = None) -> list[tuple[str, 
     share = next((record for record in reversed(facts.of("step")) if record.number("h0_share") is not None), None)
     if share is not None:
         found.append(
-            ("trained start state", f"got gradient in {share.fields['h0_share']:.1%} of the first {share.step:,} steps")
+            (
+                "trained start state",
+                f"got gradient in {share.number('h0_share') or 0.0:.1%} of the first {share.step or 0:,} steps",
+            )
         )
     inside = (("branch gradients", internals.balance(facts.records)), ("entropy", internals.hidden(facts.records)))
     found += [(label, text) for label, text in inside if text is not None]
@@ -199,7 +207,7 @@ def _held_out(evaluation: Record) -> str:
         return "not recorded"
     count = "count not recorded" if tokens is None else f"n = {int(tokens):,} tokens"
     interval = evaluation.fields.get("interval")
-    if isinstance(interval, list) and len(interval) == 2:
+    if isinstance(interval, list) and len(interval) == 2 and all(isinstance(edge, (int, float)) for edge in interval):
         count = f"95 % {interval[0]:.4f} to {interval[1]:.4f}, {count}"
     extent = ", the whole split" if evaluation.fields.get("whole") is True else ""
     return f"**{loss:.4f}** nats per token ({count}{extent}) after step {evaluation.step}"
@@ -299,13 +307,14 @@ def _origin(facts: Facts) -> Iterator[str]:
         if resumed:
             rows.append(("resumed from step", ", ".join(resumed)))
         digests = first.get("digests")
-        rows += [(f"digest of {name}", f"`{value}`") for name, value in sorted((digests or {}).items())]
+        if isinstance(digests, dict):
+            rows += [(f"digest of {name}", f"`{value}`") for name, value in sorted(digests.items())]
     rows += [(f"plan: {name}", text) for name, text in _flat(facts.plan) if not name.startswith("digests")]
     yield from _table(("fact", "value"), rows)
     passed_over = [
         record.text("message") or "" for record in facts.of("log") if record.text("level") in ("warning", "error")
     ]
-    lost = sum(int(record.number("dropped") or 0) for record in facts.of("log"))
+    lost = facts.lost()
     damage = [
         (facts.garbage, "telemetry lines were no records and were passed over"),
         (facts.torn, "last lines of killed processes were torn"),

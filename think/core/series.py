@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from think.core.telemetry.records import Record
 
+_STEPS = 2**62
+"A greater step is damage, and no integer of an array."
+
 
 @dataclass(frozen=True)
 class Series:
@@ -28,7 +31,7 @@ def series(records: Iterable[Record], kind: str, field: str, within: str | None 
     """The numbers in `field` of all records of a kind that have a step; within: take this key of an object in it."""
     found: dict[int, float] = {}
     for record in records:
-        if record.kind != kind or record.step is None:
+        if record.kind != kind or record.step is None or abs(record.step) >= _STEPS:
             continue
         if within is None:
             number = record.number(field)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from think.core.settings_file import Setting as Setting
 from think.tui.boards import Finding as Finding
 from think.tui.boards import GateBoard as GateBoard
 from think.tui.boards import GateRow as GateRow
@@ -146,15 +147,6 @@ class Sample:
     title: str
     text: str
     step: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One resolved setting: dotted key, value as it stands in settings.toml, and where the value comes from."""
-
-    key: str
-    value: str
-    origin: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from think.core import settings_file
 from think.core.telemetry.index import Index
 from think.core.telemetry.process import Identity
 from think.tui.view import GateBoard, RunRow, RunView, Setting, State
-from think.tui.views import gates, run, settings
+from think.tui.views import gates, run
 
 ALIVE_SECONDS = 1.0
 "Between two looks at whether a process lives: a killed one is shown within two."
@@ -80,8 +81,8 @@ class Watch:
             found: tuple[Setting, ...] = ()
             problem = None
             try:
-                found = settings.read(self.path / "settings.toml")
-            except settings.Unreadable as error:
+                found = settings_file.read(self.path / "settings.toml")
+            except settings_file.Unreadable as error:
                 problem = str(error)
             self.files = run.read_files(self.path, found, problem)
             self._stamps.pop("gates.jsonl", None)

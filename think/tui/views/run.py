@@ -1,7 +1,6 @@
 """One run: its line in the table, its curves, what happened, what it is made of."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from think.core.samples import samples
 from think.core.telemetry.columns import figures
 from think.core.telemetry.index import Index
 from think.core.telemetry.latest import Latest
 from think.core.telemetry.records import Record
-from think.core.text import harmless, one_line
+from think.core.text import one_line
 from think.tui.view import Event, Level, Limit, Matrix, Notice, RunRow, RunView, Sample, Setting, State, read_only
 from think.tui.views.curves import LazyCurves, shares
 
 LARGEST_TEXT = 256 * 1024
-MOST_SAMPLES = 8
-_SAMPLE = re.compile(r"^## A sample\n(.*?)^(`{3,})text\n(.*?)\n\2$", re.MULTILINE | re.DOTALL)
 
 SETTINGS_AS_LIMITS = (
     ("gates.g3.gradient.warns_low", "step.gradient_norm", "g3 fails below"),
@@ -144,7 +142,7 @@ def read_files(folder: Path, settings: tuple[Setting, ...], problem: str | None)
     """The plan and the samples of a run folder beside its settings; what cannot be used becomes a notice."""
     found = [Notice("warning", problem)] if problem else []
     plan: dict[str, Any] | None = None
-    samples: tuple[Sample, ...] = ()
+    shown: tuple[Sample, ...] = ()
     try:
         plan = json.loads(_read(folder / "plan.json"))
         if not isinstance(plan, dict):
@@ -154,26 +152,18 @@ def read_files(folder: Path, settings: tuple[Setting, ...], problem: str | None)
     except (OSError, ValueError, RecursionError):
         plan, found = None, [*found, Notice("warning", "plan.json cannot be read")]
     try:
-        samples = _samples(_read(folder / "report.md").decode("utf-8", errors="replace"))
+        report = _read(folder / "report.md").decode("utf-8", errors="replace")
+        shown = tuple(Sample(title, text) for title, text in samples(report))
     except FileNotFoundError:
-        samples = ()
+        shown = ()
     except OSError:
         found.append(Notice("warning", "report.md cannot be read"))
-    return Files(settings, plan, samples, tuple(found))
+    return Files(settings, plan, shown, tuple(found))
 
 
 def _read(path: Path) -> bytes:
     with open(path, "rb") as file:
         return file.read(LARGEST_TEXT)
-
-
-def _samples(report: str) -> tuple[Sample, ...]:
-    """Texts that the report shows of the trained model."""
-    found = []
-    for match in list(_SAMPLE.finditer(report))[:MOST_SAMPLES]:
-        title = one_line(match[1].strip().partition("\n")[0] or "a sample", 200)
-        found.append(Sample(title, harmless(match[3])))
-    return tuple(found)
 
 
 def _as_of(row: RunRow, curves: Mapping[str, Any], until: int) -> RunRow:
