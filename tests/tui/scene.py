@@ -1,6 +1,7 @@
 """A scene to look at: two runs with everything in it, made of formulas, at a frozen time. And a feed that plays it."""
 
 import math
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from types import MappingProxyType
@@ -221,6 +222,7 @@ class FakeFeed:
         self.error: Exception | None = None
         self.closed = False
         self._wanted: list[View] = []
+        self._roused = threading.Event()
 
     def give(self, *views: View) -> None:
         self.views += views
@@ -248,6 +250,13 @@ class FakeFeed:
     @property
     def busy(self) -> bool:
         return bool(self.views)
+
+    def rest(self) -> None:
+        self._roused.wait(0.1)
+        self._roused.clear()
+
+    def rouse(self) -> None:
+        self._roused.set()
 
     def close(self) -> None:
         self.closed = True

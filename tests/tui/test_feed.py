@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from think.core.gates.verdict import Finding, Status, Verdict
 from think.core.telemetry.process import Identity
 from think.core.telemetry.sidecar import Sidecars
 from think.core.telemetry.summary import Summary
-from think.tui.feed import FRAME_SECONDS, IDLE_SECONDS, Feed
+from think.tui.feed import CALM_SECONDS, FOLLOW_SECONDS, FRAME_SECONDS, IDLE_SECONDS, Feed
 from think.tui.once import frame, once
 from think.tui.view import LogQuery, View
 
@@ -32,6 +33,31 @@ def after(feed: Feed, clock: Hands, seconds: float) -> View | None:
     while feed.busy:
         view = feed.tick(0.5) or view
     return view
+
+
+# ---- rest -----------------------------------------------------------------------------------------------------------
+
+
+def test_it_rests_longer_where_nothing_grows_and_not_at_all_when_somebody_asks(tmp_path: Path, monkeypatch) -> None:
+    clock = Hands()
+    writer = begin(tmp_path / "a", clock)
+    take_steps(writer, clock, 1, 5)
+    feed = feed_of(tmp_path, clock)
+    settle(feed)
+    waits: list[tuple[float, bool]] = []
+    roused = threading.Event()
+    monkeypatch.setattr(feed, "_roused", roused)
+    monkeypatch.setattr(roused, "wait", lambda seconds: waits.append((seconds, roused.is_set())))
+
+    after(feed, clock, 5.0)
+    feed.rest()
+    take_steps(writer, clock, 6, 1)
+    after(feed, clock, 0.5)
+    feed.rest()
+    feed.select("a")
+    feed.rest()
+    feed.rest()
+    assert waits == [(CALM_SECONDS, False), (FOLLOW_SECONDS, False), (FOLLOW_SECONDS, True), (FOLLOW_SECONDS, False)]
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------

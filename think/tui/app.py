@@ -35,9 +35,6 @@ from think.tui.widgets import bars
 from think.tui.widgets.bars import Bar
 from think.tui.widgets.board import Board
 
-TICK_SECONDS = 0.1
-"Pause of the reading thread when there is nothing to read."
-
 REPLAY_SECONDS = 0.25
 NOTE_SECONDS = 4.0
 "How long a word of answer stands in the foot line."
@@ -111,6 +108,7 @@ class Monitor(PunctualApp, inherit_bindings=False):
 
     def on_unmount(self) -> None:
         self._ended.set()
+        self.feed.rouse()
 
     @work(thread=True, exclusive=True, exit_on_error=False)
     def _watch(self) -> None:
@@ -122,7 +120,7 @@ class Monitor(PunctualApp, inherit_bindings=False):
                 if view is not None:
                     self.post_message(self.Arrived(view))
                 if not self.feed.busy:
-                    self._ended.wait(TICK_SECONDS)
+                    self.feed.rest()
         finally:
             self.feed.close()
 

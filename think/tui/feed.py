@@ -31,7 +31,10 @@ IDLE_SECONDS = 5.0
 "Between two views in which only ages and silences moved."
 
 FOLLOW_SECONDS = 0.1
-"Between two looks at the files of the runs that are shown in full."
+"Between two looks at the files of the runs that are shown in full, while they grow."
+
+CALM_SECONDS = 0.25
+"Between two looks at files that did not grow for a second: looking is most of what an idle monitor does."
 
 OTHERS_SECONDS = 1.0
 "Between two looks at those of the other runs, and at the folder for new ones."
@@ -70,15 +73,16 @@ class Feed:
     """Watches one run's folder, or a folder of runs, and makes views of it.
 
     One thread calls `tick` again and again; any thread may call the setters, which take effect at the next tick.
-    `busy` says whether more work waits, so that the caller may tick again at once; otherwise it should wait some 0.1 s.
-    It is false after the first view: whoever draws it should not have to share the interpreter with the history.
+    `busy` says whether more work waits, so that the caller may tick again at once; otherwise it should `rest`, which
+    lasts until a setter was called, or until it is time to look at the files again. `busy` is false after the first
+    view: whoever draws it should not have to share the interpreter with the history.
     Nothing that stands in the files makes it raise; what is wrong with them becomes notices of the views.
 
         feed = Feed(folder)
         while watching:
             view = feed.tick()
             if view is not None: show(view)
-            if not feed.busy: wait(FOLLOW_SECONDS)
+            if not feed.busy: feed.rest()
 
     target    a run's folder or a folder of runs; it need not exist (yet)
     is_alive  whether a process lives; tests hand in another answer
@@ -114,7 +118,8 @@ class Feed:
         self._number = 0
         self._busy = True
         self._shown = self._listed = self._followed = self._followed_others = self._saved = -1e9
-        self._way_until = -1e9
+        self._way_until = self._grew = -1e9
+        self._roused = threading.Event()
         self._changed = self._grown = True
         self._notices: tuple[Notice, ...] = ()
         self._rows: dict[str, RunRow] = {}
@@ -149,6 +154,7 @@ class Feed:
     def _wish(self, **changes: Any) -> None:
         with self._lock:
             self._wishes = replace(self._wishes, **changes)
+        self.rouse()
 
     # ---- the reading thread -----------------------------------------------------------------------------------------
 
@@ -178,10 +184,11 @@ class Feed:
         self._look_at_log(wishes, until)
         if self._handoff is not None:
             self._changed |= self._handoff.look(mono)
-        self._changed |= any(watch.changed for watch in self._watches.values())
+        if any(watch.changed for watch in self._watches.values()):
+            self._changed, self._grew = True, mono
         view = self._frame(wishes, now, mono)
         if view is not None and view.number == 1:
-            self._busy = False
+            self._busy, self._grew = False, mono
         if view is not None and self._grown and not self._busy:
             self._grown = False
             give_back()
@@ -191,6 +198,16 @@ class Feed:
     def busy(self) -> bool:
         """Whether more work waits now."""
         return self._busy
+
+    def rest(self) -> None:
+        """Wait until there may be something to do, a quarter of a second at most."""
+        calm = self._clock.monotonic() - self._grew >= 1.0
+        self._roused.wait(CALM_SECONDS if calm else FOLLOW_SECONDS)
+        self._roused.clear()
+
+    def rouse(self) -> None:
+        """End the rest that goes on, or the next one."""
+        self._roused.set()
 
     def close(self) -> None:
         """Write the indexes."""
