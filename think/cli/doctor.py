@@ -197,6 +197,7 @@ def _kernels() -> Iterator[Finding]:
     from think.kernels import choose
 
     yield _native()
+    yield _triton()
     for operator in choose.operators():
         yield _kernel(operator)
 
@@ -212,15 +213,34 @@ def _native() -> Finding:
     return Finding("native kernels", "warn", f"no: {what}; those of torch operations are used", remedy)
 
 
+def _triton() -> Finding:
+    """Whether there are kernels in Triton, or why not; only a machine with a GPU misses them."""
+    import torch
+
+    from think.kernels.triton import available
+
+    reason = available.lacks("cuda", torch.float32)
+    if reason is None:
+        return Finding("triton kernels", "ok", "in the interpreter" if available.interpreted() else "yes")
+    what, _, remedy = reason.partition("; ")
+    if not torch.cuda.is_available():
+        return Finding("triton kernels", "ok", f"no: {what}, and there is no CUDA device" if remedy else f"no: {what}")
+    return Finding("triton kernels", "warn", f"no: {what}; those of torch operations are used", remedy or None)
+
+
 def _kernel(operator: str) -> Finding:
-    """What auto is on the processor, and what cannot run there and why."""
+    """What auto is on the processor and on a GPU, and what cannot run there and why."""
+    import torch
+
     from think.kernels import choose
     from think.kernels.native import build, library
 
     text = f"auto is {choose.resolve(operator)}; there are {', '.join(choose.usable(operator))}"
+    if torch.cuda.is_available():
+        text += f"; on cuda auto is {choose.resolve(operator, device='cuda')}"
     for name in choose.implementations(operator):
         reason = choose.lacking(operator, name)
-        if reason and reason != library.lacking(build.ONCE):  # that one has a line of its own
+        if reason and name != choose.TRITON and reason != library.lacking(build.ONCE):  # those have lines of their own
             text += f"; no {name}: {reason}"
     return Finding(f"kernel {operator}", "ok", text)
 

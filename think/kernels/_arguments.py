@@ -63,9 +63,12 @@ def widened(tensor: Tensor, kind: torch.dtype, narrow: bool) -> Tensor:
 
 
 def effective_reset(reset: Tensor | None) -> Tensor | None:
-    """`reset`, or None when no token resets, so that a batch without resets pays nothing for them."""
-    if reset is None:
-        return None
+    """`reset`, or None when no token resets, so that a batch without resets pays nothing for them.
+
+    Where looking would make the processor wait for a device, or cut a compiled graph in two, nobody looks.
+    """
+    if reset is None or reset.is_cuda or torch.compiler.is_compiling():
+        return reset
     try:
         return reset if bool(reset.any()) else None
     except RuntimeError:  # under vmap, or on the meta device, values can't be looked at: keep the general path

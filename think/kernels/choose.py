@@ -5,7 +5,7 @@ implementation and exports `run`. A new file is a new implementation: nothing he
 prefer it. An implementation that cannot run on every machine, device and type of number exports `lacks(device, kind)`
 too, which gives the reason why it cannot, or None. "auto" is the first of PREFERENCE that can; `resolve` tells what it
 became, once for each operator, device and type. "chunked" names the best form in torch's own operations: of an operator
-without a recurrence there is one such form, its reference.
+without a recurrence there is one such form, its reference. "triton" stands for the same where Triton has no kernel.
 """
 
 import difflib
@@ -18,9 +18,11 @@ from typing import Any
 
 import torch
 
-AUTO, CHUNKED, REFERENCE = "auto", "chunked", "reference"
-PREFERENCE = ("native", CHUNKED, REFERENCE)
-"What auto takes: the first of these that the operator has and that can run on the device, with its type of number."
+AUTO, NATIVE, TRITON, CHUNKED, REFERENCE = "auto", "native", "triton", "chunked", "reference"
+PREFERENCE = {"cpu": (NATIVE, CHUNKED, REFERENCE), "cuda": (TRITON, CHUNKED, REFERENCE)}
+"What auto takes: the first of its device's that the operator has and that can run there, with its type of number."
+ELSEWHERE = (CHUNKED, REFERENCE)
+"The same for any other device."
 
 _HERE = Path(__file__).parent
 
@@ -63,8 +65,8 @@ def usable(operator: str, device: str = "cpu", kind: torch.dtype = torch.float32
 
 
 def names(operator: str) -> set[str]:
-    """Names that an operator answers to: those of its implementations, and "chunked" in any case."""
-    return {CHUNKED, *implementations(operator)}
+    """Names that an operator answers to: those of its implementations, and "chunked" and "triton" in any case."""
+    return {CHUNKED, TRITON, *implementations(operator)}
 
 
 @functools.cache
@@ -75,11 +77,13 @@ def resolve(operator: str, implementation: str = AUTO, device: str = "cpu", kind
     it has one that cannot run on this machine, device or type of number.
     """
     available = implementations(operator)
+    if implementation == TRITON and TRITON not in available:
+        implementation = CHUNKED
     if implementation == CHUNKED and CHUNKED not in available:
         return REFERENCE
     if implementation == AUTO:
-        able = (name for name in PREFERENCE if name in available and lacking(operator, name, device, kind) is None)
-        return next(able)
+        wanted = (name for name in PREFERENCE.get(device, ELSEWHERE) if name in available)
+        return next(name for name in wanted if lacking(operator, name, device, kind) is None)
     reason = lacking(operator, implementation, device, kind)
     if reason is not None:
         raise CannotRun(f"{operator}: implementation {implementation!r} cannot run here: {reason}")

@@ -71,6 +71,11 @@ class Inputs:
         tensors = {name: tensor.detach().to(kind).requires_grad_() for name, tensor in self.tensors.items()}
         return Inputs(tensors, self.reset, self.options)
 
+    def on(self, device: str) -> "Inputs":
+        """The same values on a device, as new leaves."""
+        tensors = {name: tensor.detach().to(device).requires_grad_() for name, tensor in self.tensors.items()}
+        return Inputs(tensors, None if self.reset is None else self.reset.to(device), self.options)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -138,7 +143,7 @@ def evaluate(operator: str, implementation: str, given: Inputs, *, seed: int = 1
     random = torch.Generator().manual_seed(seed)
     # numbers that bfloat16 holds exactly, so that every type is asked the same question
     sloped = [result for result in results.values() if result.requires_grad]
-    cotangents = [torch.randn(result.shape, generator=random).to(torch.bfloat16).to(result.dtype) for result in sloped]
+    cotangents = [torch.randn(result.shape, generator=random).to(torch.bfloat16).to(result) for result in sloped]
     gradients = torch.autograd.grad(sloped, list(given.tensors.values()), cotangents, allow_unused=True)
     found = {name: result.detach() for name, result in results.items()}
     for (name, tensor), gradient in zip(given.tensors.items(), gradients, strict=True):
@@ -152,16 +157,20 @@ def differences(reference: Mapping[str, Tensor], other: Mapping[str, Tensor]) ->
     for name, expected in reference.items():
         expected = expected.double()
         scale = expected.abs().max().item() if expected.numel() else 0.0
-        distance = (other[name].double() - expected).abs().max().item() if expected.numel() else 0.0
+        found = other[name].to(expected.device).double()
+        distance = (found - expected).abs().max().item() if expected.numel() else 0.0
         errors[name] = distance / scale if scale > 0 else distance
     return errors
 
 
-def compare(operator: str, implementation: str, case: Case, *, seed: int = 0) -> Comparison:
-    """Compare an implementation with the reference in float32. Raises ValueError for an unknown implementation."""
+def compare(operator: str, implementation: str, case: Case, *, seed: int = 0, device: str = "cpu") -> Comparison:
+    """Compare an implementation on a device with the reference on the processor, in float32.
+
+    Raises ValueError for an unknown implementation.
+    """
     given = inputs(operator, case, seed=seed)
-    name = choose.resolve(operator, implementation)
-    errors = differences(evaluate(operator, "reference", given), evaluate(operator, name, given))
+    name = choose.resolve(operator, implementation, torch.device(device).type)
+    errors = differences(evaluate(operator, "reference", given), evaluate(operator, name, given.on(device)))
     return Comparison(operator, name, case.name, errors)
 
 
