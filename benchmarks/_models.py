@@ -19,11 +19,14 @@ from torch.nn import functional
 from think.core.models import Thinking, build
 from think.core.models.thinking import Settings
 from think.core.settings import RunSettings
+from think.kernels.cross_entropy import cross_entropy
 from think.presets.decode import decode
 from think.presets.sources import read
 
 LARGER = ("model.width=256", "model.layers=7", "model.mixer.rwkv.heads=4", "model.feed_forward.inner=1312")
 "What makes about 11 M parameters out of `cpu_small`."
+
+FUSED = "transformer, our loss"
 
 HUGGING_FACE = importlib.util.find_spec("transformers") is not None
 if HUGGING_FACE:
@@ -86,9 +89,14 @@ class MinimalTransformer(nn.Module):
         for table in (self.tokens, self.positions):
             nn.init.normal_(table.weight, std=0.02)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """What the logits are made of."""
         x = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
-        return self.norm(self.layers(x)) @ self.tokens.weight.T
+        normed: Tensor = self.norm(self.layers(x))
+        return normed
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.hidden(tokens) @ self.tokens.weight.T
 
 
 def size(model: nn.Module) -> int:
@@ -122,15 +130,27 @@ def hybrid(settings: Settings, kind: torch.dtype, tokens: Tensor, implementation
     return Contestant("hybrid" if implementation == "auto" else f"hybrid, {implementation}", model, loss, kind)
 
 
-def transformer(target: int, settings: Settings, kind: torch.dtype, length: int) -> Contestant:
-    """As many layers as customary for the width, and the feed-forward width that brings it within 1 % of `target`."""
+def transformer(
+    target: int, settings: Settings, kind: torch.dtype, length: int, *, fused_loss: bool = False
+) -> Contestant:
+    """As many layers as customary for the width, and the feed-forward width that brings it within 1 % of `target`.
+
+    fused_loss: the loss that the hybrid has, in chunks and without all logits, in place of torch's own.
+    """
     torch.manual_seed(0)
     layers = 6 if settings.width <= 128 else 12
     shape = (settings.vocabulary, settings.width, layers, 4)
     narrow, wide = (size(MinimalTransformer(*shape, inner, length)) for inner in (16, 32))
     inner = max(16 + 16 * round((target - narrow) / (wide - narrow)), 16)
     model = MinimalTransformer(*shape, inner, length)
-    return Contestant("transformer", model, lambda tokens: _plain(model(tokens[:, :-1]), tokens), kind)
+    if not fused_loss:
+        return Contestant("transformer", model, lambda tokens: _plain(model(tokens[:, :-1]), tokens), kind)
+
+    def loss(tokens: Tensor) -> Tensor:
+        hidden, targets = model.hidden(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten()
+        return cross_entropy(hidden, model.tokens.weight, targets, torch.ones(len(targets)))[0] / len(targets)
+
+    return Contestant(FUSED, model, loss, kind)
 
 
 def mamba2(target: int, settings: Settings, kind: torch.dtype) -> Contestant:
@@ -189,16 +209,20 @@ def gpt2(target: int, settings: Settings, kind: torch.dtype, length: int) -> Con
     return Contestant("hf gpt-2", model, lambda tokens: _plain(model(tokens[:, :-1]).logits, tokens), kind)
 
 
-def contestants(settings: Settings, kind: torch.dtype, tokens: Tensor) -> Iterator[Callable[[], Contestant]]:
-    """All that can take part here, ours first; each is built when it is called."""
+def contestants(settings: Settings, kind: torch.dtype, tokens: Tensor) -> dict[str, Callable[[], Contestant]]:
+    """All that can take part here by name, ours first; each is built when it is called."""
     length = tokens.shape[1] - 1
     with torch.device("meta"):
         target = size(Thinking(settings))
-    yield lambda: hybrid(settings, kind, tokens)
-    yield lambda: transformer(target, settings, kind, length)
+    found = {
+        "hybrid": lambda: hybrid(settings, kind, tokens),
+        "transformer": lambda: transformer(target, settings, kind, length),
+        FUSED: lambda: transformer(target, settings, kind, length, fused_loss=True),
+    }
     if HUGGING_FACE:
-        yield lambda: mamba2(target, settings, kind)
-        yield lambda: gpt2(target, settings, kind, length)
+        found["hf mamba-2"] = lambda: mamba2(target, settings, kind)
+        found["hf gpt-2"] = lambda: gpt2(target, settings, kind, length)
+    return found
 
 
 @contextmanager

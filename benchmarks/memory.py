@@ -28,8 +28,7 @@ def one(size: str, name: str, length: int, rows: int, threads: int) -> dict[str,
     settings = settings_of("cpu_small", LARGER if size == "large" else ())
     tokens = torch.randint(settings.vocabulary, (rows, length + 1), generator=torch.Generator().manual_seed(0))
     before = psutil.Process().memory_info().rss / 2**20
-    place = ("hybrid", "transformer", "hf mamba-2", "hf gpt-2").index(name)
-    contestant = list(contestants(settings, torch.float32, tokens))[place]()
+    contestant = contestants(settings, torch.float32, tokens)[name]()
     for _ in range(STEPS):
         contestant.step(tokens)
     peak = peak_mebibytes()
@@ -48,9 +47,9 @@ def main() -> None:
         print(json.dumps(one(*asked.one, asked.length, asked.rows, asked.threads)))
         return
     import _report
-    from _models import HUGGING_FACE
+    from _models import FUSED, HUGGING_FACE
 
-    names = ("hybrid", "transformer", *(("hf mamba-2", "hf gpt-2") if HUGGING_FACE else ()))
+    names = ("hybrid", "transformer", FUSED, *(("hf mamba-2", "hf gpt-2") if HUGGING_FACE else ()))
     figures = []
     for size in asked.sizes:
         print(f"{size}, T = {asked.length}, {asked.rows} rows, float32, {asked.threads} threads; MiB")
@@ -64,7 +63,7 @@ def main() -> None:
             ratio = "" if name == "hybrid" else f"  hybrid {ours / found['peak']:.2f} of it"
             ratio += f", goal {goal}" if goal else ""
             print(
-                f"  {name:12s} {found['parameters'] / 1e6:6.2f} M  peak {found['peak']:7.0f}  "
+                f"  {name:22s} {found['parameters'] / 1e6:6.2f} M  peak {found['peak']:7.0f}  "
                 f"grown by {found['grown']:7.0f}{ratio}",
                 flush=True,
             )

@@ -1,7 +1,8 @@
 """Training steps of the hybrid beside a minimal transformer and Hugging Face models of equal size.
 
 The transformer is the plainest that people use: learned positions, pre-norm, fused causal attention without a cache,
-GELU, tied embeddings, torch's cross-entropy. All take the same tokens in the same type and fused AdamW, each with its
+GELU, tied embeddings, torch's cross-entropy; it takes part a second time with the hybrid's loss in place of torch's,
+which tells the model's share from the loss's. All take the same tokens in the same type and fused AdamW, each with its
 own loss; sizes are within 10 %. Contestants alternate in one process, and the ratio of each round is taken within the
 round, so a busy moment meets all. Threads wait without spinning, as `think` has them do. A ratio is the hybrid's speed
 over the other's. Peers of Hugging Face take part when `transformers` is there (`make bench-setup`).
@@ -66,7 +67,7 @@ def main() -> None:
         tokens = torch.randint(
             settings.vocabulary, (asked.rows, length + 1), generator=torch.Generator().manual_seed(0)
         )
-        taking_part = [make() for make in contestants(settings, getattr(torch, kind), tokens)]
+        taking_part = [make() for make in contestants(settings, getattr(torch, kind), tokens).values()]
         taking_part += [
             hybrid(settings, getattr(torch, kind), tokens, name) for name in asked.kernels if name != "auto"
         ]
@@ -77,7 +78,7 @@ def main() -> None:
             taken = seconds[each.name]
             median = statistics.median(taken)
             line = (
-                f"  {each.name:16s} {each.parameters / 1e6:6.2f} M  {median * 1e3:8.1f} ms "
+                f"  {each.name:22s} {each.parameters / 1e6:6.2f} M  {median * 1e3:8.1f} ms "
                 f"[{min(taken) * 1e3:.1f}-{max(taken) * 1e3:.1f}]  {asked.rows * length / median:7.0f} tokens/s"
             )
             ratios = [theirs / mine for mine, theirs in zip(ours, taken, strict=True)]

@@ -6,7 +6,7 @@ import pytest
 
 from think.cli.app import run
 from think.core.errors import Exit
-from think.kernels import bench, choose
+from think.kernels import bench, choose, compare
 from think.kernels.compare import Case
 
 SMALL = (Case("small", 8, heads=1, key=4, value=4),)
@@ -44,6 +44,18 @@ def test_kernels_refuses_an_unknown_kernel_and_too_few_rounds(capsys):
     assert "one of causal_conv, cross_entropy, delta_rule" in capsys.readouterr().err
     assert run(["bench", "kernels", "--rounds", "3"]) == Exit.USAGE
     assert "at least 7" in capsys.readouterr().err
+
+
+def test_functions_of_others_stand_beside_the_implementations():
+    taken = []
+
+    def other(given):
+        taken.append(given.reset)
+        return compare.call("ssd", "chunked", given)
+
+    rows = bench.measure("ssd", SMALL[0], threads=1, others={"other": other})
+    assert {row.implementation for row in rows} == {*choose.usable("ssd"), "other"}
+    assert len(taken) == 2 * (bench.FEWEST_ROUNDS + 1)  # forward, and forward with backward, and a round to warm up
 
 
 def test_step_reports_latency_speed_and_memory(capsys):

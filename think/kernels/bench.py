@@ -6,10 +6,11 @@ Forward runs without gradients; forward + backward asks for the gradient of ever
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -62,17 +63,20 @@ def measure(
     resets: bool = False,
     threads: int | None = None,
     compiled: tuple[str, ...] = (),
+    others: Mapping[str, Call] = MappingProxyType({}),
 ) -> list[Timing]:
     """Time all implementations of an operator on one size, on `threads` threads (default: as torch is set).
 
     resets: about one token in a hundred begins a document. compiled: implementations to time under torch.compile too;
-    that takes a minute each. Raises ValueError for fewer than FEWEST_ROUNDS rounds.
+    that takes a minute each. others: functions of other people, by name, that take and give the same.
+    Raises ValueError for fewer than FEWEST_ROUNDS rounds.
     """
     if rounds < FEWEST_ROUNDS:
         raise ValueError(f"{rounds} rounds are too few for a median, expected at least {FEWEST_ROUNDS}")
     calls: dict[str, Call] = {name: partial(call, operator, name) for name in choose.usable(operator)}
     for name in compiled:
         calls[f"{COMPILED} {name}"] = torch.compile(partial(call, operator, name))
+    calls |= others
     names = tuple(calls)
     given = _inputs(operator, case, resets)
     forward: dict[str, list[float]] = {name: [] for name in names}
