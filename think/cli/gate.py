@@ -6,7 +6,6 @@ think gate verify           look at stored verdicts again
 """
 
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,11 +14,11 @@ from typer.core import TyperGroup
 
 from think.cli.console import console
 from think.cli.options import Changes, Data, Json, Preset, Run
+from think.cli.waivers import Owner, Reason, Until, Waive, gate_names, waivers_of
 from think.core.errors import Exit
 
 if TYPE_CHECKING:
     from think.core.gates.store import Stored
-    from think.core.gates.verdict import Waiver
     from think.core.gates.verify import Checked
 
 JUDGE = "judge"
@@ -58,24 +57,8 @@ def gate() -> None:
     """Judge gates (`think gate g0 g1`, `think gate all`), list them, verify stored verdicts"""
 
 
-def _gate_names(incomplete: str) -> list[str]:
-    from think.core import plugins
-
-    names = [name.replace("_", ".") for name in plugins.names("think.core.gates.checks")]
-    return [name for name in [*names, "all"] if name.startswith(incomplete)]
-
-
-def _day(text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no day; expected YYYY-MM-DD") from None
-
-
 Names = Annotated[
-    list[str], typer.Argument(metavar="GATE...", autocompletion=_gate_names, help="Gates such as g0 g1, or all.")
+    list[str], typer.Argument(metavar="GATE...", autocompletion=gate_names, help="Gates such as g0 g1, or all.")
 ]
 
 
@@ -89,14 +72,10 @@ def judge(
     baseline: Annotated[
         str | None, typer.Option("--baseline", metavar="RUN", help="Run to compare with, for gates that compare.")
     ] = None,
-    waive: Annotated[
-        list[str] | None, typer.Option("--waive", metavar="GATE", help="Let this gate through; may be repeated.")
-    ] = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why it is waived; goes with --waive.")] = None,
-    owner: Annotated[str | None, typer.Option("--owner", help="Who answers for it; goes with --waive.")] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="YYYY-MM-DD", help="Last day of the waiver, UTC.")
-    ] = None,
+    waive: Waive = None,
+    reason: Reason = None,
+    owner: Owner = None,
+    until: Until = None,
     strict: Annotated[bool, typer.Option("--strict", help="A warning fails, exit code 1.")] = False,
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Also write the verdicts as JUnit XML.")
@@ -114,7 +93,7 @@ def judge(
     from think.core.gates.verdict import exit_code
 
     wanted = engine.chosen(names)
-    waivers = _waivers(waive, reason, owner, until)
+    waivers = waivers_of(waive, reason, owner, until)
     subject = find(wanted, run, preset, changes, data, baseline)
     console.note(subject.announcement)
     unstored: list[InputOutput] = []
@@ -212,28 +191,6 @@ def verify(
         ok=code is Exit.DONE,
     )
     return code
-
-
-def _waivers(waive: list[str] | None, reason: str | None, owner: str | None, until: str | None) -> "dict[str, Waiver]":
-    """Waivers from the options; all four belong together. Raises UsageError."""
-    from think.core.errors import UsageError
-    from think.core.gates import run as engine
-    from think.core.gates.verdict import Waiver
-
-    given = {"--reason": reason, "--owner": owner, "--until": until}
-    if not waive:
-        extra = [name for name, value in given.items() if value is not None]
-        if extra:
-            raise UsageError(f"{', '.join(extra)} without --waive", expected="--waive GATE beside it")
-        return {}
-    missing = [name for name, value in given.items() if value is None or not value.strip()]
-    last = _day(until)
-    if missing or reason is None or owner is None or last is None:
-        raise UsageError(
-            f"a waiver needs {', '.join(missing)}",
-            expected="--waive GATE --reason TEXT --owner NAME --until YYYY-MM-DD",
-        )
-    return {name: Waiver(name, reason.strip(), owner.strip(), last) for name in engine.chosen(waive)}
 
 
 def _write_junit(path: Path, records: "Sequence[Stored]", strict: bool) -> None:

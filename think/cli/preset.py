@@ -122,7 +122,7 @@ def check(
     from think.presets.sources import read
 
     resolved = decode(read(preset, changes or ()), RunSettings)
-    catalog.check_twin(preset)
+    catalog.check_relatives(preset)
     tried = _try_effects(resolved.settings) if effects else []
     lying = [one for one in tried if not one["acts"]]
     data = {

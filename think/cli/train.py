@@ -10,9 +10,11 @@ import typer
 
 from think.cli.console import Progress, console
 from think.cli.options import Changes, Data, DryRun, Json, Out, Preset, Resume, Seed
+from think.cli.waivers import Owner, Reason, Until, Waive, waivers_of
 
 if TYPE_CHECKING:
     from think.core.derive import RunPlan
+    from think.core.gates.verdict import Waiver
     from think.core.processes import Group, Launch
     from think.core.runs import RunFolder
     from think.core.settings import RunSettings
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from think.presets.decode import Resolved
 
 STAGES = "think.core.training.stages"
-
-SECTIONS = ("model", "stage1", "runtime")
-"What a resumed stage 1 must agree on; data and tokenizer are compared by the digest of the pack itself."
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train a preset, one stage after the other")
 
@@ -42,12 +41,19 @@ def stage1(
     seed: Seed = None,
     data: Data = None,
     dry_run: DryRun = False,
+    waive: Waive = None,
+    reason: Reason = None,
+    owner: Owner = None,
+    until: Until = None,
     json: Json = False,
 ) -> None:
-    """Train the backbone: a language model on packed text, its state carried from step to step."""
+    """Train the backbone: a language model on packed text, its state carried from step to step.
+
+    A preset of the scale ladder waits for the gates of the size below it, unless they are waived by name.
+    """
     from think.cli.launch import launch
 
-    asked = _Asked(preset, changes, out, resume, seed, data, dry_run)
+    asked = _Asked(preset, changes, out, resume, seed, data, dry_run, waivers_of(waive, reason, owner, until))
     # torch reads this when it is first imported. Else it remarks at every start of several processes that looking for
     # unused parameters takes time, which it has to: start states have no gradient in a step without a reset.
     environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -74,6 +80,7 @@ class _Asked:
     seed: int | None
     data: Path | None
     dry_run: bool
+    waivers: "Mapping[str, Waiver]"
 
 
 def _stage1(asked: _Asked, launched: "Launch | None", group: "Group | None") -> None:
@@ -121,7 +128,8 @@ def _prepared(
     asked: _Asked, launched: "Launch | None", first: bool
 ) -> "tuple[Path, RunFolder | None, Request, RunPlan]":
     """All that is known before anything is written: runs folder, run to go on with, request and plan."""
-    from think.cli import environment
+    from think.cli import environment, ladder
+    from think.cli.resumed import refuse_other_settings
     from think.cli.settings import announce, load
     from think.core.derive import require_memory
     from think.core.errors import UsageError
@@ -138,13 +146,16 @@ def _prepared(
     resolved = load(preset, asked.changes, flags)
     announce(resolved)
     if folder is not None:
-        _refuse_other_settings(folder, resolved)
+        refuse_other_settings(folder, resolved)
+    rung = ladder.look(resolved, asked.waivers, dry_run=asked.dry_run, going_on=folder is not None)
     name = _first_preset(folder) if folder is not None else _name_of(resolved, preset)
     request, plan = _request(
         resolved, preset, name, folder is not None, launched, every_byte=first and not asked.dry_run
     )
     if not asked.dry_run:
         require_memory(plan, request.machine)
+        if first:
+            rung.keep()
     return root, folder, request, plan
 
 
@@ -281,51 +292,6 @@ def _new(root: Path, out: str | None, preset: str) -> "RunFolder":
         with busy.lock():  # whoever is writing there is named, before "there is something in this folder"
             pass
     return runs.RunFolder.create(root, out)
-
-
-def _refuse_other_settings(folder: "RunFolder", resolved: "Resolved[RunSettings]") -> None:
-    """Raises BadSettings, showing the difference, when the run was made by other settings than these."""
-    from think.core.errors import BadSettings
-    from think.core.settings import RunSettings
-    from think.presets.decode import decode
-    from think.presets.literals import literal
-    from think.presets.render import diff
-    from think.presets.sources import read
-
-    first = decode(read(folder.settings_file), RunSettings)
-    _refuse_edited(folder)
-    refused = [
-        found
-        for found in diff(first, resolved)
-        if found.key.partition(".")[0] in SECTIONS and not found.may_change_on_resume
-    ]
-    if refused:
-        lines = [
-            f"{one.key}: {literal(one.left)} in the run, {literal(one.right)} now ({one.right_origin})"
-            for one in refused
-        ]
-        raise BadSettings(
-            "the run was made by other settings:\n    " + "\n    ".join(lines),
-            where=str(folder.settings_file),
-            expected="equal settings, but for those that may change on resume (steps, cadence, device)",
-            remedy="leave out --preset and --set to go on as before, or start a new run with another --out",
-        )
-
-
-def _refuse_edited(folder: "RunFolder") -> None:
-    """Settings changed by hand would be neither those of the steps behind us nor compared with them."""
-    from think.core.errors import BadSettings
-    from think.presets.digest import intact
-
-    edited = set(SECTIONS) - intact(folder.settings_file.read_text(encoding="utf-8"))
-    if edited:
-        raise BadSettings(
-            f"the settings of this run were edited: {', '.join(f'[{section}]' for section in sorted(edited))} "
-            + "does not match its digest",
-            where=str(folder.settings_file),
-            expected="the settings.toml that training wrote",
-            remedy="undo the edit; what may change on resume (steps, cadence, device) is changed with --set",
-        )
 
 
 def _show_plan(request: "Request", plan: "RunPlan") -> None:

@@ -79,6 +79,10 @@ class UsageError(ThinkError):
     exit = Exit.USAGE
 
 
+class GateFailed(ThinkError):
+    exit = Exit.GATE_FAILED
+
+
 class NoVerdict(ThinkError):
     exit = Exit.NO_VERDICT
 

@@ -6,6 +6,7 @@ A preset file begins with header keys, which are no settings:
     extends     a preset's name, or a file relative to this one, whose values this one changes
     parameters  the parameter count that the name promises
     twin        the preset of the baseline that this one is compared with
+    after       the preset of the rung below on the scale ladder, whose gates must stand before this one is trained
 
 Needs neither pydantic nor torch: listing presets is fast.
 """
@@ -26,6 +27,7 @@ HEADER_KEYS: Mapping[str, str] = {
     "extends": "a preset's name, or a file relative to this one, whose values this one changes",
     "parameters": "the parameter count that the name promises",
     "twin": "the preset of the baseline that this one is compared with",
+    "after": "the preset of the rung below on the scale ladder, whose gates must stand before this one is trained",
 }
 _IGNORED = ("$schema",)  # editors of JSON files look for it
 
@@ -49,6 +51,7 @@ class Header:
     extends: str | None = None
     parameters: int | None = None
     twin: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,18 +113,23 @@ def chain(name_or_file: str | Path) -> list[Link]:
     return links[::-1]
 
 
-def check_twin(name_or_file: str | Path) -> None:
-    """Make sure that the twin which a preset names is there. Raises SettingsError at the line that names it."""
+def check_relatives(name_or_file: str | Path) -> None:
+    """Make sure that the twin and the rung below that a preset names are there.
+
+    Raises SettingsError at the line that names one that is not.
+    """
     link = _link(find(name_or_file))
-    if link.header.twin is None:
-        return
-    try:
-        _link(find(link.header.twin, beside=link.preset))
-    except SettingsError as error:
-        place = link.document.place(("twin",))
-        raise SettingsError(
-            [_dangling("twin", link.header.twin, place, problem) for problem in error.problems]
-        ) from None
+    problems: list[Problem] = []
+    for key, name in (("twin", link.header.twin), ("after", link.header.after)):
+        if name is None:
+            continue
+        try:
+            _link(find(name, beside=link.preset))
+        except SettingsError as error:
+            place = link.document.place((key,))
+            problems += [_dangling(key, name, place, problem) for problem in error.problems]
+    if problems:
+        raise SettingsError(problems)
 
 
 def _from_file(file: Path, shown: str, shipped: bool) -> Preset:

@@ -89,7 +89,7 @@ def run(
     waivers   gate name -> waiver given now. Raises UsageError for one that is over, or for a gate that is not asked
     """
     waivers = dict(waivers or {})
-    _check_waivers(waivers, names, now().date())
+    check_waivers(waivers, names, now().date())
     records = list(stored)
     results: list[Stored] = []
     for name in names:
@@ -104,7 +104,7 @@ def run(
             shown = produce(name, gate)
             verdict = judge(gate, thresholds, shown)
             verdict = _under_waiver(verdict, name, waivers, records, question, gate, digest, today)
-        record = _record(name, gate, verdict, thresholds, digest, shown, question, now())
+        record = recorded(name, gate, verdict, thresholds, digest, shown, question, now())
         keep(name, gate, record)
         records.append(record)
         results.append(record)
@@ -164,7 +164,8 @@ def _under_waiver(
     return verdict
 
 
-def _check_waivers(waivers: Mapping[str, Waiver], names: Sequence[str], today: date) -> None:
+def check_waivers(waivers: Mapping[str, Waiver], names: Sequence[str], today: date) -> None:
+    """Raises UsageError for a waiver that is over, or of a gate that is not among `names`."""
     for name, waiver in waivers.items():
         if name not in names:
             raise UsageError(f"{name} is waived but not asked for", remedy=f"think gate {name} --waive {name} …")
@@ -176,7 +177,7 @@ def _check_waivers(waivers: Mapping[str, Waiver], names: Sequence[str], today: d
             )
 
 
-def _record(
+def recorded(
     name: str,
     gate: Gate,
     verdict: Verdict,
@@ -186,6 +187,7 @@ def _record(
     question: Question,
     time: datetime,
 ) -> Stored:
+    """A verdict with everything needed to check it again."""
     if isinstance(shown, Exhibit):
         values = shown.evidence.as_json()
         evidence = {"name": shown.evidence.name, "sha256": fingerprint(values), "values": values}
