@@ -1,5 +1,7 @@
 """Sequential halving's schedule, against figures worked out apart."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,5 +28,5 @@ def test_every_visit_is_of_an_action_that_can_have_so_many(considered: int, simu
     assert sum(size for _, size in found) == simulations
     assert [seen for seen, _ in found] == list(range(len(found)))
     assert found[0].size == min(considered, simulations)
-    assert all(before.size >= after.size for before, after in zip(found, found[1:], strict=False))
+    assert all(before.size >= after.size for before, after in itertools.pairwise(found))
     assert all(size >= min(2, considered) for _, size in found[:-1])

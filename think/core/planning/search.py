@@ -26,30 +26,43 @@ from think.core.planning.world import Evaluation, World
 class Result:
     """What a search found.
 
-    action       the chosen one
-    policy       gumbel: the improved policy, softmax(logits + sigma(completed Q)); puct: the share of visits
-    visits       of the root actions, by this search alone
-    value        mean of what the visits of the root returned; those of an earlier search count if it was gone on with
-    considered   root actions that sequential halving began with: as many as were asked for, or all legal ones where
-                 there are fewer; puct: all legal ones
-    simulations  made by this search
-    evaluations  nodes for which the world model was asked, the root included if it was
-    tree         all of it
+    action      the chosen one
+    policy      gumbel: the improved policy, softmax(logits + sigma(completed Q)); puct: the share of visits
+    visits      of the root actions, by this search alone
+    considered  root actions that sequential halving began with: as many as were asked for, or all legal ones where
+                there are fewer; puct: all legal ones
+    inherited   nodes that came from an earlier search
+    tree        all of it
     """
 
     action: Int[Tensor, " B"]
     policy: Float[Tensor, "B A"]
     visits: Int[Tensor, "B A"]
-    value: Float[Tensor, " B"]
     considered: Int[Tensor, " B"]
-    simulations: Int[Tensor, " B"]
-    evaluations: Int[Tensor, " B"]
+    inherited: Int[Tensor, " B"]
     tree: Tree
 
     @property
+    def simulations(self) -> Int[Tensor, " B"]:
+        """How many this search made."""
+        return self.visits.sum(1)
+
+    @property
     def share(self) -> Float[Tensor, "B A"]:
-        """The share of the simulations that began with each action."""
+        """The share of them that began with each action."""
         return self.visits / self.simulations.unsqueeze(1)
+
+    @property
+    def value(self) -> Float[Tensor, " B"]:
+        """The mean of what visits of the root returned, those of an earlier search too if its tree was gone on with."""
+        return self.tree.total[:, 0] / self.tree.visits[:, 0]
+
+    @property
+    def evaluations(self) -> Int[Tensor, " B"]:
+        """Nodes for which this search asked the world what they are worth."""
+        tree = self.tree
+        own = torch.arange(tree.room, device=self.inherited.device) >= self.inherited.unsqueeze(1)
+        return (own & (tree.visits > 0) & ~tree.terminal).sum(1)
 
 
 def gumbel_noise(
@@ -81,25 +94,26 @@ def search(
     """
     settings.check(world.actions)
     with torch.no_grad():
-        planted = int(tree is None)
-        tree = plant(states, world, settings.simulations) if tree is None else tree.roomier(settings.simulations)
+        if tree is None:
+            tree = plant(states, world, settings.simulations)
+            inherited = torch.zeros_like(tree.used)
+        else:
+            tree = tree.roomier(settings.simulations)
+            inherited = tree.used.clone()
         begin(tree, legal)
         rule = choose_rule(settings, tree, noise)
-        before, used = tree.taken[:, 0].clone(), tree.used.clone()
+        before = tree.taken[:, 0].clone()
         while bool((chosen := rule.root(tree)).any()):
             simulate(tree, world, settings, rule, chosen)
         expect_finite(tree)
         action, policy = rule.outcome(tree)
-        visits = tree.taken[:, 0] - before
-        asked = (tree.visits > 0) & ~tree.terminal & (torch.arange(tree.room, device=used.device) >= used.unsqueeze(1))
+        legal_actions = (tree.logits[:, 0] > -torch.inf).sum(1)
         return Result(
             action=action,
             policy=policy,
-            visits=visits,
-            value=tree.value[:, 0],
-            considered=rule.considered if isinstance(rule, GumbelHalving) else (tree.logits[:, 0] > -torch.inf).sum(1),
-            simulations=visits.sum(1),
-            evaluations=asked.sum(1) + planted,
+            visits=tree.taken[:, 0] - before,
+            considered=rule.considered if isinstance(rule, GumbelHalving) else legal_actions,
+            inherited=inherited,
             tree=tree,
         )
 
@@ -137,7 +151,16 @@ def begin(tree: Tree, legal: Bool[Tensor, "B A"] | None) -> None:
 
 
 def choose_rule(settings: SearchSettings, tree: Tree, noise: Float[Tensor, "B A"] | None) -> Rule:
-    """The rule that the settings name. Raises UsageError when noise is missing, not wanted, or of another shape."""
+    """The rule that the settings name. Raises as `expect_noise` does."""
+    expect_noise(settings, tree, noise)
+    if isinstance(settings.rule, Gumbel):
+        noise = None if noise is None else noise.to(tree.q)
+        return GumbelHalving(settings.rule, tree, settings.simulations, noise)
+    return Bounds(settings.rule, tree, settings.simulations)
+
+
+def expect_noise(settings: SearchSettings, tree: Tree, noise: Float[Tensor, "B A"] | None) -> None:
+    """Raises UsageError when noise is missing, not wanted, or of another shape."""
     wanted = isinstance(settings.rule, Gumbel) and settings.rule.noise > 0
     if wanted != (noise is not None):
         raise UsageError(
@@ -147,10 +170,6 @@ def choose_rule(settings: SearchSettings, tree: Tree, noise: Float[Tensor, "B A"
         )
     if noise is not None:
         expect_shape("noise", noise, tree)
-        noise = noise.to(tree.q)
-    if isinstance(settings.rule, Gumbel):
-        return GumbelHalving(settings.rule, tree, settings.simulations, noise)
-    return Bounds(settings.rule, tree, settings.simulations)
 
 
 def expect_shape(name: str, given: Tensor, tree: Tree) -> None:

@@ -7,6 +7,7 @@ once: the first one, and every one that visits all actions with its number of vi
 B positions   T nodes, in any mixture of positions   A actions
 """
 
+import functools
 from typing import Protocol
 
 import torch
@@ -35,6 +36,14 @@ class Rule(Protocol):
         ...
 
 
+@functools.lru_cache(maxsize=64)
+def schedule_table(considered: int, simulations: int) -> Int[Tensor, "C T 2"]:
+    """Visits and size of every pass, for each number of considered actions from 0 on; zeros where there is none."""
+    schedules = [passes(count, simulations) for count in range(considered + 1)]
+    longest = max(map(len, schedules)) + 1
+    return torch.tensor([[*schedule, *[(0, 0)] * (longest - len(schedule))] for schedule in schedules])
+
+
 class GumbelHalving:
     """Gumbel with sequential halving at the root, the improved policy below it."""
 
@@ -44,10 +53,8 @@ class GumbelHalving:
         self.sampled = logits if noise is None else logits + settings.noise * noise
         self.before = tree.taken[:, 0].clone()
         self.considered = (logits > -torch.inf).sum(1).clamp(max=settings.considered)
-        schedules = [passes(count, simulations) for count in range(settings.considered + 1)]
-        longest = max(map(len, schedules))
-        padded = [[*schedule, *[(0, 0)] * (longest + 1 - len(schedule))] for schedule in schedules]
-        self.schedule = torch.tensor(padded, device=logits.device)[self.considered]
+        table = schedule_table(settings.considered, simulations)
+        self.schedule = table.to(logits.device)[self.considered]
         self.turn = torch.zeros_like(self.considered)
         self.made = torch.zeros_like(self.considered)
 

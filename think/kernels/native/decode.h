@@ -1,8 +1,8 @@
-/* A decoding program as think/kernels/decode/native.py writes it, the memory it works on, and pieces of vectors. */
+/* A decoding program as think/kernels/decode/native.py writes it, and the memory it works on. */
 #ifndef THINK_DECODE_H
 #define THINK_DECODE_H
 
-#include "common.h"
+#include "packed.h"
 
 #include <math.h>
 
@@ -11,7 +11,7 @@ enum kind {
     EMBED, NORM, GROUP_NORM, LINEAR, RWKV6, SSD, CONV, ROTARY, TURN, ATTENTION
 };
 enum space { REGISTER, STATE, RING, WEIGHT, LOGITS };
-enum { WORDS = 32, INPUTS = 7, BLOCK = 64, LANES = 16 };
+enum { WORDS = 32, INPUTS = 7 };
 
 struct operand {
     int64_t space, offset, width;
@@ -38,28 +38,6 @@ INLINE float *at(const struct call *c, const struct operand *o, int64_t i)
 {
     int64_t row = o->space == STATE || o->space == RING ? c->rows[i] : i;
     return c->memory[o->space] + row * c->stride[o->space] + o->offset;
-}
-
-/* ---- pieces of vectors */
-
-INLINE vec load_some(const float *from, int64_t count)
-{
-    if (count >= WIDTH)
-        return load(from);
-    float lanes[WIDTH] = {0};
-    memcpy(lanes, from, 4 * (size_t)count);
-    return load(lanes);
-}
-
-INLINE void store_some(float *to, vec value, int64_t count)
-{
-    if (count >= WIDTH) {
-        store(to, value);
-        return;
-    }
-    float lanes[WIDTH];
-    store(lanes, value);
-    memcpy(to, lanes, 4 * (size_t)count);
 }
 
 #endif

@@ -6,8 +6,6 @@
 
 /* ---- elementwise */
 
-INLINE vec vtanh(vec x) { return 1.0f - 2.0f / (1.0f + vexp(2.0f * x)); }
-
 /* x Phi(x), with erf by Abramowitz and Stegun 7.1.26: error at most 1.5e-7 */
 INLINE vec vgelu(vec x)
 {

@@ -1,0 +1,89 @@
+/* The world model of a native search: a GRU step, and heads that tell what a state is worth.
+ *
+ *     r = sigma(W_r h + i_r)    z = sigma(W_z h + i_z)    n = tanh(i_n + r (W_n h + b_n))    h' = (1 - z) n + z h
+ *
+ * i is a row of `input`, one for each action, with all biases but b_n. Heads are linear: logits of the actions, values,
+ * a reward and the logit of an end where there are any. Matrices are packed.
+ */
+#ifndef THINK_SEARCH_WORLD_H
+#define THINK_SEARCH_WORLD_H
+
+#include "packed.h"
+
+#include <math.h>
+
+struct world {
+    int64_t width, actions, values, has_reward, has_end, squash;
+    float caution;
+    const float *recurrent, *input, *bias, *heads, *heads_bias;
+};
+
+enum { ROWS = 48 }; /* states stepped at a time: with their gates they stay in the second cache beside the weights */
+
+INLINE int64_t outputs_of(const struct world *w) { return w->actions + w->values + w->has_reward + w->has_end; }
+
+/* Packed `weight` [outputs, inputs] times `rows` vectors. */
+static void products(const float *weight, int64_t outputs, int64_t inputs, int64_t rows, const float *const *x,
+                     float *to, int64_t stride)
+{
+    for (int64_t first = 0; first < outputs; first += BLOCK) {
+        int64_t left = outputs - first, block = left < BLOCK ? round_up(left, LANES) : BLOCK;
+        for (int64_t row = 0; row < rows;) {
+            int64_t streams = streams_of(rows - row);
+            float *out[MOST_STREAMS];
+            for (int64_t s = 0; s < streams; s++)
+                out[s] = to + (row + s) * stride + first;
+            tiles(streams, weight + first * inputs, block, inputs, x + row, out, left);
+            row += streams;
+        }
+    }
+}
+
+/* `after` of each row from its state and action; gates: 3 width floats a row, in whole vectors. */
+static void step(const struct world *w, int64_t rows, const float *const *state, const int64_t *action,
+                 float *const *after, float *gates)
+{
+    int64_t width = w->width, stride = round_up(3 * width, LANES);
+    products(w->recurrent, 3 * width, width, rows, state, gates, stride);
+    for (int64_t row = 0; row < rows; row++) {
+        const float *gate = gates + row * stride, *in = w->input + action[row] * 3 * width, *h = state[row];
+        for (int64_t j = 0; j < width; j += WIDTH) {
+            int64_t left = width - j;
+            vec r = vsigmoid(load_some(gate + j, left) + load_some(in + j, left));
+            vec z = vsigmoid(load_some(gate + width + j, left) + load_some(in + width + j, left));
+            vec inner = load_some(gate + 2 * width + j, left) + load_some(w->bias + j, left);
+            vec n = vtanh(load_some(in + 2 * width + j, left) + r * inner);
+            store_some(after[row] + j, n + z * (load_some(h + j, left) - n), left);
+        }
+    }
+}
+
+/* What the heads say: logits, `values` of them, a reward, an end. */
+static void heads(const struct world *w, int64_t rows, float *const *state, float *out, int64_t stride)
+{
+    int64_t outputs = outputs_of(w);
+    products(w->heads, outputs, w->width, rows, (const float *const *)state, out, stride);
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t j = 0; j < outputs; j += WIDTH)
+            store_some(out + row * stride + j,
+                       load_some(out + row * stride + j, outputs - j) + load_some(w->heads_bias + j, outputs - j),
+                       outputs - j);
+}
+
+/* The mean of the values less `caution` times their standard deviation (of a sample). */
+static float value_of(const struct world *w, const float *heads)
+{
+    float sum = 0.0f, square = 0.0f;
+    for (int64_t k = 0; k < w->values; k++)
+        sum += w->squash ? 1.0f / (1.0f + expf(-heads[k])) : heads[k];
+    float mean = sum / (float)w->values;
+    if (w->caution == 0.0f || w->values == 1)
+        return mean;
+    for (int64_t k = 0; k < w->values; k++) {
+        float value = w->squash ? 1.0f / (1.0f + expf(-heads[k])) : heads[k];
+        square += (value - mean) * (value - mean);
+    }
+    return mean - w->caution * sqrtf(square / (float)(w->values - 1));
+}
+
+#endif
