@@ -42,3 +42,10 @@ def test_a_twin_differs_in_the_model_alone_and_is_of_equal_size(name):
     assert mine.digests["stage1"] == other.digests["stage1"]
     sizes = [count.parameters(resolved.settings.model) for resolved in (mine, other)]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.02)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gates_ask_for_no_more_steps_than_the_preset_trains(name):
+    settings = resolve(name).settings
+    assert settings.gates.g3.steps <= settings.stage1.steps
+    assert settings.gates.g3_6.steps <= settings.stage1.steps
