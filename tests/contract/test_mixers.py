@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.core.models.examples import FUSIONS, MIXERS, VOCABULARY, model, resets, tokens
+from tests.core.models.examples import FUSIONS, MIXERS, SIGNED, VOCABULARY, model, resets, tokens
 from think.core import plugins
 from think.core.models import State
 from think.core.models.thinking import MIXERS as FAMILY
@@ -16,6 +16,7 @@ pytestmark = pytest.mark.model
 CASES = [(name, {}) for name in plugins.names(FAMILY)] + [
     ("hybrid", {"mixer": {**MIXERS["hybrid"], "fusion": fusion}}) for fusion in FUSIONS.values()
 ]
+CASES += [(name, {"mixer": mixer}) for name, mixer in SIGNED.items()]
 CASES += [
     ("hybrid", {"anchors": {"where": {"kind": "every", "period": 2}, "attention": {"heads": 2, "context": 9}}}),
     ("hybrid", {"feed_forward": {"kind": "gelu", "inner": 20}, "gamma": None, "tied": False, "logit_cap": 5.0}),

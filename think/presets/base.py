@@ -35,9 +35,16 @@ class Settings(BaseModel):
     )
 
 
-def knob(default: Any = _REQUIRED, *, acts_on: Channel, may_change_on_resume: bool = False) -> Any:
-    """Declare a leaf: its default (none: required), its channel, and whether a resumed run may change it."""
+def knob(
+    default: Any = _REQUIRED, *, acts_on: Channel, may_change_on_resume: bool = False, came_later: bool = False
+) -> Any:
+    """Declare a leaf: its default (none: required), its channel, and whether a resumed run may change it.
+
+    came_later: the leaf was added when there were runs already. While it has its default it is neither written nor
+    hashed, so that their digests hold; the default must therefore never change.
+    """
     return Field(
         default=default,
+        exclude_if=(lambda value: bool(value == default)) if came_later else None,
         json_schema_extra={"acts_on": acts_on, "may_change_on_resume": may_change_on_resume},
     )

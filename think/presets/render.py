@@ -1,7 +1,8 @@
 """Resolved settings for people: as TOML with origins, one key explained, two presets compared.
 
 What `as_toml` writes is a preset: reading it gives an equal object. Every leaf is written, those that are off as
-"none", so that a later change of a default cannot change an old run.
+"none", so that a later change of a default cannot change an old run; but for leaves that came later and have their
+default, which never changes.
 """
 
 import re
@@ -39,7 +40,7 @@ def _table(section: BaseModel, dump: Mapping[str, Any], path: Path, resolved: Re
     inner = {
         name: value for name in type(section).model_fields if isinstance(value := getattr(section, name), BaseModel)
     }
-    outer = [name for name in type(section).model_fields if name not in inner]
+    outer = [name for name in type(section).model_fields if name in dump and name not in inner]
     if path:
         yield f"[{dotted(path)}]"
     if len(path) == 1:
@@ -116,7 +117,7 @@ def _leaf_values(section: BaseModel) -> dict[str, Any]:
             if isinstance(value, BaseModel):
                 walk(value, dump[name], here)
             else:
-                found[dotted(here)] = dump[name]
+                found[dotted(here)] = dump.get(name, value)
 
     walk(section, section.model_dump(mode="json"), ())
     return found

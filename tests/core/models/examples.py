@@ -23,6 +23,15 @@ MIXERS: dict[str, dict[str, Any]] = {
     "attention": {"kind": "attention", "heads": 2, "context": 12},
 }
 
+SIGNED: dict[str, dict[str, Any]] = {
+    "hybrid": {
+        **MIXERS["hybrid"],
+        "rwkv": {**RWKV, "negative_eigenvalues": True, "retention": {"fastest": 0.05, "slowest": 0.9}},
+        "mamba": {**MAMBA, "negative_eigenvalues": True, "retention": {"fastest": 0.05, "slowest": 0.9}},
+    },
+}
+"Retentions so low that data make decays of both signs."
+
 FUSIONS: dict[str, dict[str, Any]] = {
     "weighted": {"kind": "weighted", "rwkv_share": 0.3},
     "residual": {"kind": "residual"},

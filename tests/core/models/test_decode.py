@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.core.models.examples import FUSIONS, MAMBA, MIXERS, VOCABULARY, model, resets, tokens
+from tests.core.models.examples import FUSIONS, MAMBA, MIXERS, SIGNED, VOCABULARY, model, resets, tokens
 from think.core import plugins
 from think.core.errors import BadData, MachineCannot, UsageError
 from think.core.models import Settings, State, Thinking, build
@@ -40,6 +40,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"feed_forward": {"kind": "gelu", "inner": 20}, "gamma": None, "tied": False, "logit_cap": 5.0},
     ),
     "no memory": ("hybrid", {"mixer": {**MIXERS["hybrid"], "memory": {"h0": False}}}),
+    "signed": ("hybrid", {"mixer": SIGNED["hybrid"]}),
     "one tap": ("mamba2", {"mixer": {**MIXERS["mamba2"], "window": 1}}),
     "two taps, wide": ("mamba2", {"mixer": {"kind": "mamba2", **MAMBA, "expand": 3, "head_width": 3, "window": 2}}),
     "context of one": ("attention", {"mixer": {**MIXERS["attention"], "context": 1}}),

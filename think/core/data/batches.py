@@ -28,6 +28,7 @@ EVERY_ROW = slice(None)
 class Batch:
     """What a step consumes.
 
+    targets are the tokens that come next, or the labels of a pack that has them.
     weights is 1 where the target is scored, 0 at document starts, padding and turns that are not the assistant's.
     reset is true where a token begins a new document, or its track does, or a reset period ends.
     """
@@ -105,12 +106,12 @@ class Tracks:
         missing = inside[:-1] >= self._lengths
         positions, begins = order.locate(stream)
         tokens = self._split.gather(positions)
-        scored = self._split.gather_mask(positions)
+        targets, scored = _targets(self._split, positions, tokens, begins)
         reset = begins[:, :-1] | (inside[:-1] == 0)
         return _Window(
             tokens=np.where(missing, PAD, tokens[:, :-1]),
-            targets=np.where(missing, PAD, tokens[:, 1:]),
-            weights=(scored[:, 1:] * ~begins[:, 1:] * ~missing).astype(np.float32),
+            targets=np.where(missing, PAD, targets),
+            weights=(scored & ~missing).astype(np.float32),
             reset=reset & ~missing,
         )
 
@@ -159,15 +160,27 @@ def passes(split: Split, rows: int, length: int, mine: slice = EVERY_ROW) -> Ite
         document = split.starts.searchsorted(positions, side="right") - 1
         begins = split.starts[document] == positions
         final = starts + inside[1:] >= split.tokens
-        tokens, scored = split.gather(positions), split.gather_mask(positions)
+        tokens = split.gather(positions)
+        targets, scored = _targets(split, positions, tokens, begins)
+        missing_target = missing if split.labelled else missing | final
         yield _as_tensors(
             _Window(
                 tokens=np.where(missing, PAD, tokens[:, :-1]),
-                targets=np.where(missing | final, PAD, tokens[:, 1:]),
-                weights=(scored[:, 1:] * ~begins[:, 1:] * ~missing * ~final).astype(np.float32),
+                targets=np.where(missing_target, PAD, targets),
+                weights=(scored & ~missing_target).astype(np.float32),
                 reset=(begins[:, :-1] | (inside[:-1] == 0)) & ~missing,
             )
         )
+
+
+def _targets(
+    split: Split, positions: np.ndarray, tokens: np.ndarray, begins: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is to be said after each token but the last of `positions`, and whether that is scored."""
+    if split.labelled:
+        labels = split.gather_labels(positions[:, :-1])
+        return labels, labels != PAD
+    return tokens[:, 1:], split.gather_mask(positions)[:, 1:].astype(bool) & ~begins[:, 1:]
 
 
 def _joined(parts: list[_Window]) -> _Window:

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from think.core.data.manifest import Share
+from think.core.data.manifest import Columns, Share
 from think.core.data.pieces import Piece
-from think.core.data.tokenizer import UNK, Tokenizer
+from think.core.data.sources import GAP
+from think.core.data.tokenizer import PAD, UNK, Tokenizer
+from think.core.errors import BadData, BadSettings
 
 BATCH_CHARACTERS = 1 << 20
 BATCH_PIECES = 1 << 14
@@ -20,13 +22,19 @@ BATCH_PIECES = 1 << 14
 class Encoded(NamedTuple):
     """tokens [N] of the tokenizer's dtype · mask uint8 [N] · ends int64: positions after a document's last token ·
     starts int64 [P+1]: where each piece begins, and N · counts int64 [P, 5]: source, documents, characters, tokens,
-    unknown of each piece"""
+    unknown of each piece · labels [N] of the tokenizer's dtype, pad where nothing is asked; None without any"""
 
     tokens: np.ndarray
     mask: np.ndarray
     ends: np.ndarray
     starts: np.ndarray
     counts: np.ndarray
+    labels: np.ndarray | None = None
+
+    def beside(self, start: int, stop: int) -> dict[Columns, np.ndarray]:
+        """What is known of tokens start … stop besides their ids."""
+        known: dict[Columns, np.ndarray] = {"mask": self.mask[start:stop]}
+        return known if self.labels is None else {**known, "labels": self.labels[start:stop]}
 
 
 def batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
@@ -74,7 +82,37 @@ def encode(tokenizer: Tokenizer, pieces: Sequence[Piece]) -> Encoded:
         ],
         axis=1,
     )
-    return Encoded(tokens, mask, starts[1:][ending], starts, counts)
+    labels = _labels(tokenizer, pieces, is_text, starts[-1], lengths)
+    return Encoded(tokens, mask, starts[1:][ending], starts, counts, labels)
+
+
+def _labels(
+    tokenizer: Tokenizer, pieces: Sequence[Piece], is_text: np.ndarray, total: int, lengths: np.ndarray
+) -> np.ndarray | None:
+    """Labels of a batch whose pieces all have them. Raises BadSettings when a character is not one token."""
+    texts = [piece.labels for piece in pieces if piece.labels is not None]
+    if not texts:
+        return None
+    if tokenizer.kind != "character":
+        raise BadSettings(
+            f"labels stand at characters, and the tokenizer is {tokenizer.kind}",
+            where="tokenizer.kind",
+            expected="a token for every character",
+            remedy="--set tokenizer.kind=character",
+        )
+    flat, sizes = tokenizer.encode_flat(texts)
+    if len(texts) != len(pieces) or not np.array_equal(sizes, lengths):
+        raise BadData("labels and text differ in length", expected="one label, or a gap, for every character")
+    asked = np.fromiter((character != GAP for text in texts for character in text), bool, len(flat))
+    if (flat[asked] == UNK).any():
+        raise BadData(
+            "the tokenizer does not know a label",
+            expected="a tokenizer whose characters are those of the task",
+            remedy="pack without --tokenizer: one is made for the task",
+        )
+    labels = np.full(total, PAD, tokenizer.dtype)
+    labels[is_text] = np.where(asked, flat, PAD)
+    return labels
 
 
 def added(given: Sequence[Share], counts: np.ndarray) -> list[Share]:

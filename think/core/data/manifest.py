@@ -18,7 +18,7 @@ from think.core.errors import BadData, Missing
 FILE_NAME = "manifest.json"
 SplitName = Literal["train", "validation"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation")
-Columns = Literal["tokens", "ends", "mask"]
+Columns = Literal["tokens", "ends", "mask", "labels"]
 
 
 class _Record(BaseModel):
@@ -39,6 +39,8 @@ class ShardRecord(_Record):
     tokens  ids, little-endian uint16 or uint32
     ends    for each document that ends here, the position after its last token from the start of the shard, uint64
     mask    one byte a token, 1 where a model is scored; only where some source has turns
+    labels  for each token the id that a model has to say after it, pad where it is not scored; only where the sources
+            say so, and in place of the next token
     """
 
     tokens: int

@@ -22,6 +22,7 @@ from think.core.data.encode import added, batches, encode
 from think.core.data.files import writing
 from think.core.data.manifest import (
     SPLITS,
+    Columns,
     Division,
     FileRecord,
     Manifest,
@@ -62,6 +63,13 @@ class Corpus(NamedTuple):
         """Bytes to be read, or an estimate."""
         return sum(origin.size for origins in self.origins for origin in origins)
 
+    @property
+    def beside(self) -> tuple[Columns, ...]:
+        """What is kept for each token besides its id."""
+        if any(spec.alphabet is not None for spec in self.specs):
+            return ("labels",)
+        return ("mask",) if any(spec.has_turns for spec in self.specs) else ()
+
 
 def survey(sources: Sequence[SourceSettings], settings: DataSettings) -> Corpus:
     """Check the sources, hash their files and decide what is held out. Raises for what is missing, empty or damaged."""
@@ -69,6 +77,13 @@ def survey(sources: Sequence[SourceSettings], settings: DataSettings) -> Corpus:
         raise BadSettings("there is nothing to pack", where="data.sources", remedy="name at least one source")
     mixture.check([source.weight for source in sources])
     specs = tuple(plugins.load(FAMILY, name_of(source)) for source in sources)
+    if len({spec.alphabet is not None for spec in specs}) > 1:
+        raise BadSettings(
+            "some sources have labels and others have none",
+            where="data.sources",
+            expected="tasks alone, or texts alone: a model is scored on labels, or on what comes next",
+            remedy="pack them into two folders",
+        )
     origins = tuple(spec.origins(source) for spec, source in zip(specs, sources, strict=True))
     divisions = []
     for spec, source, files in zip(specs, sources, origins, strict=True):
@@ -96,6 +111,8 @@ def texts(
     """All text of the sources in pieces, as a tokenizer is trained on it; `advance` is told the bytes read."""
     for number, source in enumerate(sources):
         spec: Source = plugins.load(FAMILY, name_of(source))
+        if spec.alphabet is not None:
+            yield spec.alphabet(source)
         for document in spec.documents(source, Reading(settings.split_on, advance)):
             yield from (piece.text for piece in pieces_of(document, number))
 
@@ -261,7 +278,7 @@ def _write_split(
         progress(step, note)
 
     pieces = islice(_pieces(corpus, Reading(settings.split_on, advance), name, unused), place.pieces, None)
-    writer = ShardWriter(journal, name, settings.shard_tokens, masked=any(spec.has_turns for spec in corpus.specs))
+    writer = ShardWriter(journal, name, settings.shard_tokens, corpus.beside)
     given, behind, skipped = place.given, place.pieces, place.tokens
     try:
         for batch in batches(pieces):
@@ -272,7 +289,7 @@ def _write_split(
                 stop = min(total, start + writer.room)
                 ends = encoded.ends[(encoded.ends > start) & (encoded.ends <= stop)] - start
                 with writing(journal.folder):
-                    writer.add(encoded.tokens[start:stop], ends, encoded.mask[start:stop])
+                    writer.add(encoded.tokens[start:stop], ends, encoded.beside(start, stop))
                     if writer.room == 0:
                         piece = int(encoded.starts.searchsorted(stop, side="right")) - 1
                         writer.close_shard(

@@ -36,6 +36,7 @@ class Piece:
     text_scored     whether a model is to be scored on the text
     after_scored    how many of the tokens in `after` a model is to be scored on
     ends            the document ends here
+    labels          what a model has to say after each character, with gaps; None: what comes next
     """
 
     text: str
@@ -45,11 +46,17 @@ class Piece:
     text_scored: bool = True
     after_scored: int = 0
     ends: bool = True
+    labels: str | None = None
 
 
 def pieces_of(document: Document, source: int) -> Iterator[Piece]:
-    """The pieces of one document: bos … eos around plain text; around turns also role … endofturn each."""
-    if document.turns:
+    """The pieces of one document: bos … eos around plain text; around turns also role … endofturn each.
+
+    A document with labels is one piece after bos: there is no end to be predicted.
+    """
+    if document.labels is not None:
+        yield Piece("".join(document.text), (BOS,), (), source, labels=document.labels)
+    elif document.turns:
         yield from _turns(document, source)
     elif isinstance(document.text, str) and len(document.text) <= PIECE_CHARACTERS:
         yield Piece(document.text, (BOS,), (EOS,), source, after_scored=1)

@@ -7,6 +7,7 @@ piece that straddles the boundary.
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -132,10 +133,10 @@ class _Column:
 
 class ShardWriter:
     """Writes the tokens of one split into shards of `shard_tokens`. Call `close_shard` when `room` is 0 and
-    at the end."""
+    at the end. `beside`: columns that have an entry for each token, as `add` gets them."""
 
-    def __init__(self, journal: Journal, split: SplitName, shard_tokens: int, *, masked: bool):
-        self._journal, self._split, self._shard_tokens, self._masked = journal, split, shard_tokens, masked
+    def __init__(self, journal: Journal, split: SplitName, shard_tokens: int, beside: tuple[Columns, ...] = ()):
+        self._journal, self._split, self._shard_tokens, self._beside = journal, split, shard_tokens, beside
         self._number = len(journal.of(split))
         self._columns: dict[Columns, _Column] = {}
         self._tokens = self._documents = 0
@@ -145,16 +146,16 @@ class ShardWriter:
         """Tokens that still fit into the current shard."""
         return self._shard_tokens - self._tokens
 
-    def add(self, tokens: np.ndarray, ends: np.ndarray, mask: np.ndarray) -> None:
+    def add(self, tokens: np.ndarray, ends: np.ndarray, beside: Mapping[Columns, np.ndarray]) -> None:
         """Append at most `room` tokens; `ends` are document ends, counted from the first of them."""
         if not self._columns:
-            names: list[Columns] = ["tokens", "ends", "mask"] if self._masked else ["tokens", "ends"]
+            names: list[Columns] = ["tokens", "ends", *self._beside]
             stem = f"{self._split}-{self._number:05d}"
             self._columns = {name: _Column.create(self._journal.folder / f"{stem}.{name}") for name in names}
         self._columns["tokens"].write(tokens)
         self._columns["ends"].write((ends + self._tokens).astype("<u8"))
-        if self._masked:
-            self._columns["mask"].write(mask)
+        for name in self._beside:
+            self._columns[name].write(beside[name])
         self._tokens += len(tokens)
         self._documents += len(ends)
 

@@ -11,7 +11,7 @@ import numpy as np
 from think.core.data import manifest as manifests
 from think.core.data.manifest import Columns, Manifest, SplitName, SplitRecord
 from think.core.data.tokenizer import FILE_NAME as TOKENIZER_FILE
-from think.core.data.tokenizer import Tokenizer
+from think.core.data.tokenizer import PAD, Tokenizer
 from think.core.durable import sha256_of
 from think.core.errors import BadData, Missing
 
@@ -38,6 +38,11 @@ class Split:
         """Whether the pack says for each token if a model is scored on it."""
         return "mask" in self._record.shards[0].files
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the pack says for each token what a model has to say after it, in place of the next token."""
+        return "labels" in self._record.shards[0].files
+
     @cached_property
     def ends(self) -> np.ndarray:
         """For each document the position after its last token, int64."""
@@ -54,7 +59,10 @@ class Split:
         return self.gather(np.arange(start, stop))
 
     def mask(self, start: int, stop: int) -> np.ndarray:
-        """1 for each token that a model is scored on, uint8: all but bos, or what the pack's own mask says."""
+        """1 for each token that a model is scored on, uint8: all but bos, or what the pack's own mask says.
+
+        Where the pack has labels: 1 for each token after which a model has to say something.
+        """
         return self.gather_mask(np.arange(start, stop))
 
     def gather(self, positions: np.ndarray) -> np.ndarray:
@@ -63,10 +71,20 @@ class Split:
 
     def gather_mask(self, positions: np.ndarray) -> np.ndarray:
         """Like `mask`, for any positions."""
+        if self.labelled:
+            return (self.gather_labels(positions) != PAD).astype(np.uint8)
         if self.masked:
             return self._gather(self._mask, positions)
         document = self.starts.searchsorted(positions, side="right") - 1
         return (self.starts[document] != positions).astype(np.uint8)
+
+    def gather_labels(self, positions: np.ndarray) -> np.ndarray:
+        """Labels at any positions of a labelled split, int64, pad where there is none."""
+        return self._gather(self._labels, positions).astype(np.int64)
+
+    @cached_property
+    def _labels(self) -> list[np.ndarray]:
+        return self._columns("labels", self._dtype)
 
     @cached_property
     def _tokens(self) -> list[np.ndarray]:

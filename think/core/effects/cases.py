@@ -157,8 +157,8 @@ def _of_sources(workspace: Path) -> Iterator[Case]:
                 continue
             source, others = tried[str(kind)][name]
             tree = fixtures.tree(workspace)
-            beside = [{KIND: "text", "path": str(workspace / "other.txt"), "weight": 1.0}] if name == "weight" else []
-            tree["data"]["sources"] = [source, *beside]
+            beside, tree["tokenizer"] = fixtures.around_source(str(kind), workspace)
+            tree["data"]["sources"] = [source, beside] if name == "weight" else [source]
             channel = _channel_of(knob_facts(info).get("acts_on"), f"data.sources.{name} of {section.__module__}")
             yield Case(
                 f"data.sources.{name}", channel, tree, ("data", "sources", 0, name), others, {"data.sources": str(kind)}

@@ -113,6 +113,13 @@ def files(workspace: Path) -> None:
         (subsets / f"{name}.jsonl").write_bytes((workspace / f"{name}.jsonl").read_bytes())
 
 
+def around_source(kind: str, workspace: Path) -> tuple[Tree, Tree]:
+    """A second source that goes with one of this kind in a mixture, and the tokenizer that it needs."""
+    if kind == "task":
+        return {"kind": "task", "task": "parity", "seed": 5, "count": 60, "weight": 1.0}, {"kind": "character"}
+    return {"kind": "text", "path": str(workspace / "other.txt"), "weight": 1.0}, tree(workspace)["tokenizer"]
+
+
 def _write_tables(records: list[Tree], parquet: Path, folder: Path) -> None:
     import datasets
     from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
@@ -138,6 +145,7 @@ def sources(workspace: Path) -> dict[str, dict[str, tuple[Tree, list[Any]]]]:
         "dataset": {"name": str(workspace / "corpus.dataset")},
         "stories": {"count": 30},
         "puzzles": {"count": 40},
+        "task": {"task": "parity", "count": 60},
     }
     subsets: Tree = {"name": str(workspace / "subsets"), "subset": "corpus"}
     tried: dict[str, dict[str, tuple[Tree, list[Any]]]] = {
@@ -161,6 +169,13 @@ def sources(workspace: Path) -> dict[str, dict[str, tuple[Tree, list[Any]]]]:
             "count": (held["puzzles"], [30]),
             "seed": (held["puzzles"], [1]),
         },
+    }
+    tried["task"] = {
+        "task": (held["task"], ["z5"]),
+        "count": (held["task"], [50]),
+        "smallest": (held["task"], [20]),
+        "largest": (held["task"], [20]),
+        "seed": (held["task"], [1]),
     }
     for kind in ("jsonl", "parquet", "dataset"):
         tried[kind]["fields"] = (held[kind], [["title"], ["title", "text"]])

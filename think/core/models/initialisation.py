@@ -28,6 +28,10 @@ class RetentionSettings(Settings):
     slowest: Retention = knob(acts_on="graph")
     "largest retention for each step; equal to `fastest` for the same everywhere"
 
+    def halfway_to_one(self) -> "RetentionSettings":
+        """The r for which 2 r - 1 are these retentions: what a recurrence with decays in (-1, 1) starts from."""
+        return RetentionSettings(fastest=(1 + self.fastest) / 2, slowest=(1 + self.slowest) / 2)
+
 
 def retentions(settings: RetentionSettings, count: int) -> Float[Tensor, "count"]:
     """`count` retentions in float64, evenly spaced in ln(1 - retention)."""

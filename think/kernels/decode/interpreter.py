@@ -34,6 +34,10 @@ _OTHERS: dict[str, Callable[..., Tensor]] = {
 }
 
 
+EDGE = 2.0**-20
+"Signed decays come from retentions that keep this distance from 0 and 1."
+
+
 class Machine:
     """Runs a program for streams whose memory it is handed."""
 
@@ -134,14 +138,17 @@ class _Call:
         return out.flatten(1)
 
     def _ssd(self, op: Op) -> Tensor:
-        """S <- exp(dt A) S + B (dt x)^T, then y = C^T S + D x; S is [N, P]"""
+        """S <- exp(dt A) S + B (dt x)^T, then y = C^T S + D x; S is [N, P]; constant 1: decay 2 exp(dt A) - 1"""
         heads, width, states = op.sizes
         x = self.read(op.inputs[0]).reshape(-1, heads, 1, width)
         step = self.read(op.inputs[1])[..., None, None]
         rate, skip = self.read(op.inputs[2])[:, None, None], self.read(op.inputs[5])[:, None, None]
         enters, leaves = (self.read(op.inputs[i])[:, None, :, None] for i in (3, 4))
         matrix = self.read(op.inputs[6]).view(-1, heads, states, width)
-        matrix = torch.exp(step * rate) * matrix + enters * (step * x)
+        decay = torch.exp(step * rate)
+        if op.constant:
+            decay = 2 * decay.clamp(EDGE, 1 - EDGE) - 1
+        matrix = decay * matrix + enters * (step * x)
         self.write(op.inputs[6], matrix.flatten(1))
         return ((leaves * matrix).sum(-2, keepdim=True) + skip * x).flatten(1)
 

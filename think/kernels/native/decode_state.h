@@ -62,6 +62,8 @@ static void ssd(const struct call *c, const struct op *op, int64_t i, int64_t he
 {
     int64_t width = op->size[1], states = op->size[2];
     float step = at(c, &op->in[1], i)[head], decay = expf(step * at(c, &op->in[2], i)[head]);
+    if (op->constant != 0) /* decays in (-1, 1), from retentions that keep 2^-20 from 0 and 1 */
+        decay = 2 * fminf(fmaxf(decay, 0x1p-20f), 1 - 0x1p-20f) - 1;
     struct recurrence r = {at(c, &op->in[4], i), &decay, at(c, &op->in[3], i), states, width, 0, step,
                            at(c, &op->in[5], i)[head]};
     recur(&r, at(c, &op->in[6], i) + head * states * width, at(c, &op->in[0], i) + head * width,

@@ -29,6 +29,9 @@ from think.presets.base import Settings, knob
 Role = Literal["system", "user", "assistant"]
 Cut = Literal["file", "blank_line", "record"]
 
+GAP = " "
+"Stands in labels where a model has nothing to say; no label is written like this."
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -42,11 +45,14 @@ class Turn:
 class Document:
     """One document: plain text (whole, or lazily as fragments that concatenate to it), or the turns of a chat.
 
+    labels, for text that is whole: as many characters, each what a model has to say after the character of the text in
+    the same place, GAP where it has nothing to say. Without them a model has to say what comes next.
     where names the place it came from, for errors: file:line or record number.
     """
 
     text: str | Iterable[str] = ""
     turns: tuple[Turn, ...] = ()
+    labels: str | None = None
     where: str | None = None
 
 
@@ -85,10 +91,11 @@ class SourceSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The SPEC of a source: its settings class, its stream of documents, what it reads, and whether any of its
-    documents has turns (then the pack gets loss masks)."""
+    """The SPEC of a source: its settings class, its stream of documents, what it reads, whether any of its documents
+    has turns (then the pack gets loss masks), and, where its documents have labels, all characters of both."""
 
     Settings: type[Any]
     documents: Callable[[Any, Reading], Iterator[Document]]
     origins: Callable[[Any], tuple[Origin, ...]]
     has_turns: bool = False
+    alphabet: Callable[[Any], str] | None = None

@@ -21,6 +21,7 @@ from think.core.models.memory import TINY as TINY_MEMORY
 from think.core.models.memory import Memory, MemorySettings
 from think.core.models.mixers import Mixer, MixerModule, MixerSettings
 from think.core.models.roles import Component, Role
+from think.core.models.signed import Signed
 from think.core.models.state import LayerState
 from think.kernels.causal_conv import causal_conv
 from think.kernels.decode import Operand, Program
@@ -45,6 +46,8 @@ class Branch(Base):
     "tokens that the causal convolution sees, the current one included"
     retention: RetentionSettings = Field(default_factory=lambda: RetentionSettings(fastest=0.98168, slowest=0.99988))
     "decay of the heads before training, at zero dt projection"
+    negative_eigenvalues: bool = knob(False, acts_on="graph", came_later=True)
+    "decays in (-1, 1) in place of (0, 1): a = 2 exp(dt A) - 1; a state that can be flipped can follow parity"
 
     def fits(self, width: int, memory: MemorySettings) -> None:
         """Raises ValueError when heads or state do not fit a model of this width."""
@@ -96,7 +99,9 @@ class Mamba2(MixerModule):
         low, high = (torch.tensor(step).log() for step in FIRST_STEPS)
         first_steps = torch.exp(torch.empty(self.heads).uniform_() * (high - low) + low)
         self.step_bias = nn.Parameter(inverse_softplus(first_steps))
-        self.decay_log = nn.Parameter(mamba_decay(settings.retention, functional.softplus(self.step_bias.detach())))
+        self.signed = settings.negative_eigenvalues
+        retention = settings.retention.halfway_to_one() if self.signed else settings.retention
+        self.decay_log = nn.Parameter(mamba_decay(retention, functional.softplus(self.step_bias.detach())))
         self.skip = nn.Parameter(torch.ones(self.heads))
         self.norm = RMSNorm(self.inner)
         self.output = linear(self.inner, width, output_scale)
@@ -127,20 +132,56 @@ class Mamba2(MixerModule):
         values, write, read = convolved.split([self.inner, self.state, self.state], dim=-1)
         # time steps set the decay: bfloat16 would blur retentions near 1
         step = functional.softplus(functional.linear(x, self.step_weight.to(x.dtype)).float() + self.step_bias)
-        out, matrix = ssd(
-            rearrange(values, "B T (H P) -> B T H P", H=self.heads),
+        values = rearrange(values, "B T (H P) -> B T H P", H=self.heads)
+        recur = self._signed if self.signed else self._recur
+        out, matrix = recur(values, step, -torch.exp(self.decay_log.float()), write, read, state["mamba.matrix"], reset)
+        gated = self.norm(out.flatten(2).to(x.dtype), gate)
+        return self.output(gated), {"mamba.conv": window, "mamba.matrix": matrix}
+
+    def _recur(
+        self,
+        values: Float[Tensor, "B T H P"],
+        step: Float[Tensor, "B T H"],
+        rate: Float[Tensor, "H"],
+        write: Float[Tensor, "B T N"],
+        read: Float[Tensor, "B T N"],
+        matrix: Float[Tensor, "B H P N"],
+        reset: Bool[Tensor, "B T"] | None,
+        skip: Float[Tensor, "H"] | None = None,
+    ) -> tuple[Float[Tensor, "B T H P"], Float[Tensor, "B H P N"]]:
+        """Outputs and state of the recurrence; `rate` is below zero."""
+        return ssd(
+            values,
             step,
-            -torch.exp(self.decay_log.float()),
+            rate,
             write.unsqueeze(2),
             read.unsqueeze(2),
-            self.skip,
-            state["mamba.matrix"],
+            self.skip if skip is None else skip,
+            matrix,
             reset=reset,
             fresh=self.memory.fresh,
             implementation=self.implementation,
         )
-        gated = self.norm(out.flatten(2).to(x.dtype), gate)
-        return self.output(gated), {"mamba.conv": window, "mamba.matrix": matrix}
+
+    def _signed(
+        self,
+        values: Float[Tensor, "B T H P"],
+        step: Float[Tensor, "B T H"],
+        rate: Float[Tensor, "H"],
+        write: Float[Tensor, "B T N"],
+        read: Float[Tensor, "B T N"],
+        matrix: Float[Tensor, "B H P N"],
+        reset: Bool[Tensor, "B T"] | None,
+    ) -> tuple[Float[Tensor, "B T H P"], Float[Tensor, "B H P N"]]:
+        """The same with decays in (-1, 1): the kernel's step makes the decay, so what is written is scaled instead."""
+        signed = Signed.of(step * rate, reset)
+        written = values * (signed.sign * step / -signed.log_decay).unsqueeze(-1)
+        none = torch.zeros_like(self.skip)
+        out, matrix = self._recur(
+            written, -signed.log_decay, none - 1, write.to(written), read.to(written), matrix, reset, none
+        )
+        out = out * signed.sign.unsqueeze(-1) + self.skip[:, None] * values
+        return out, matrix * signed.sign[:, -1, :, None, None]
 
     def lower(self, program: Program, x: Operand) -> Operand:
         """The same for one token."""
@@ -165,6 +206,7 @@ class Mamba2(MixerModule):
             program.state("mamba.matrix", self.heads, head_width, self.state, transposed=True),
             width=self.inner,
             sizes=(self.heads, head_width, self.state),
+            constant=float(self.signed),
         )
         program.apply("gate", out, gate, out=out)
         return program.linear(self.norm.lower(program, out), self.output.weight)

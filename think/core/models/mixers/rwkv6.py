@@ -21,6 +21,7 @@ from think.core.models.memory import TINY as TINY_MEMORY
 from think.core.models.memory import Memory, MemorySettings
 from think.core.models.mixers import Mixer, MixerModule, MixerSettings
 from think.core.models.roles import Component, Role
+from think.core.models.signed import Signed
 from think.core.models.state import LayerState
 from think.kernels.decode import Operand, Program
 from think.kernels.group_norm import group_norm
@@ -47,6 +48,8 @@ class Branch(Base):
     "rank of the data-dependent decay"
     retention: RetentionSettings = Field(default_factory=lambda: RetentionSettings(fastest=0.9999, slowest=0.9999))
     "decay of the key channels before training"
+    negative_eigenvalues: bool = knob(False, acts_on="graph", came_later=True)
+    "decays in (-1, 1) in place of (0, 1): twice the decay, less one; a state that can be flipped can follow parity"
 
     def fits(self, width: int, memory: MemorySettings) -> None:
         """Raises ValueError when heads or state do not fit a model of this width."""
@@ -95,7 +98,9 @@ class Rwkv6(MixerModule):
         self.value = linear(width, width)
         self.gate = linear(width, width)
         self.output = linear(width, width, output_scale)
-        self.decay_bias = nn.Parameter(rwkv_decay(settings.retention, width))
+        self.signed = settings.negative_eigenvalues
+        retention = settings.retention.halfway_to_one() if self.signed else settings.retention
+        self.decay_bias = nn.Parameter(rwkv_decay(retention, width))
         self.decay = LowRank(width, settings.decay_rank, width)
         self.bonus = nn.Parameter(torch.linspace(1.0, 0.0, width).view(self.heads, self.head_width))
         self.norm = nn.GroupNorm(self.heads, width, eps=GROUP_EPSILON)
@@ -132,17 +137,9 @@ class Rwkv6(MixerModule):
         value = rearrange(self.value(to_value), heads, H=self.heads)
         # the exponent of an exponent: bfloat16 would blur retentions near 1
         log_decay = -torch.exp(self.decay_bias.float() + self.decay(to_decay).float())
-        out, matrix = rwkv6(
-            receptance,
-            key,
-            value,
-            rearrange(log_decay, heads, H=self.heads),
-            self.bonus,
-            state["rwkv.matrix"],
-            reset=reset,
-            fresh=self.memory.fresh,
-            implementation=self.implementation,
-        )
+        recur = self._signed if self.signed else self._recur
+        log_decay = rearrange(log_decay, heads, H=self.heads)
+        out, matrix = recur(receptance, key, value, log_decay, state["rwkv.matrix"], reset)
         gated = group_norm(
             out.flatten(2),
             self.norm.weight,
@@ -153,6 +150,46 @@ class Rwkv6(MixerModule):
             implementation=self.implementation,
         )
         return self.output(gated), {"rwkv.shift": x[:, -1].float(), "rwkv.matrix": matrix}
+
+    def _recur(
+        self,
+        receptance: Float[Tensor, "B T H K"],
+        key: Float[Tensor, "B T H K"],
+        value: Float[Tensor, "B T H K"],
+        log_decay: Float[Tensor, "B T H K"],
+        matrix: Float[Tensor, "B H K K"],
+        reset: Bool[Tensor, "B T"] | None,
+        bonus: Float[Tensor, "H K"] | None = None,
+    ) -> tuple[Float[Tensor, "B T H K"], Float[Tensor, "B H K K"]]:
+        """Outputs and state of the recurrence."""
+        return rwkv6(
+            receptance,
+            key,
+            value,
+            log_decay,
+            self.bonus if bonus is None else bonus,
+            matrix,
+            reset=reset,
+            fresh=self.memory.fresh,
+            implementation=self.implementation,
+        )
+
+    def _signed(
+        self,
+        receptance: Float[Tensor, "B T H K"],
+        key: Float[Tensor, "B T H K"],
+        value: Float[Tensor, "B T H K"],
+        log_decay: Float[Tensor, "B T H K"],
+        matrix: Float[Tensor, "B H K K"],
+        reset: Bool[Tensor, "B T"] | None,
+    ) -> tuple[Float[Tensor, "B T H K"], Float[Tensor, "B H K K"]]:
+        """The same with decays in (-1, 1). What is read is the state before this token; the bonus has no sign."""
+        signed = Signed.of(log_decay, reset)
+        asked, written = receptance * signed.before(reset), key * signed.sign
+        none = torch.zeros_like(self.bonus)
+        out, matrix = self._recur(asked, written, value.to(written), signed.log_decay, matrix, reset, none)
+        out = out + (receptance * self.bonus * key).sum(-1, keepdim=True) * value
+        return out, matrix * signed.sign[:, -1].unsqueeze(-1)
 
     def lower(self, program: Program, x: Operand) -> Operand:
         """The same for one token."""
@@ -171,13 +208,17 @@ class Rwkv6(MixerModule):
         receptance, key, value, gate = (program.linear(to, map_.weight) for to, map_ in zip(others, maps, strict=True))
         decay = self.decay.lower(program, to_decay)
         decay = program.apply("add", decay, program.vector(self.decay_bias), out=decay)
+        decay = program.apply("decay", decay, out=decay)
+        if self.signed:
+            decay = program.apply("scale", decay, out=decay, constant=2.0)
+            decay = program.apply("add", decay, program.vector(torch.full_like(self.mix_all, -1.0)), out=decay)
         sizes = (self.heads, self.head_width, self.head_width)
         out = program.apply(
             "rwkv6",
             receptance,
             key,
             value,
-            program.apply("decay", decay, out=decay),
+            decay,
             program.vector(self.bonus),
             program.state("rwkv.matrix", *sizes),
             width=x.width,
