@@ -38,6 +38,9 @@ COMMANDS: dict[str, Entry] = {
         "Judge gates (`think gate g0 g1`, `think gate all`), list them, verify stored verdicts",
         "Gates",
     ),
+    "eval": Entry(
+        "think.cli.eval:app", "Test what models can do: follow a state, find again what they saw", "Training"
+    ),
     "handoff": Entry(
         "think.cli.handoff:app", "Hand tasks on: one active task, checks and evidence for done, a summary", "Gates"
     ),

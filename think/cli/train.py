@@ -205,6 +205,25 @@ def _request(
     return replace(request, files=files), plan
 
 
+def trained(resolved: "Resolved[RunSettings]", preset: str, out: str) -> "Finished":
+    """Train stage 1 into the run `out`, or go on with it, as `think train stage1` does; says nothing of its end.
+
+    preset: what the settings were made from, for messages. The run must have been made by these very settings.
+    """
+    from think.cli import environment
+    from think.core import runs
+    from think.core.derive import require_memory
+
+    root = environment.runs_folder()
+    folder = runs.RunFolder(runs.locate(root, out))
+    begun = folder.path.is_dir() and not folder.is_blank()
+    if begun:
+        _refuse_other_settings(_with_settings(folder), resolved)
+    request, plan = _request(resolved, preset, _name_of(resolved, preset), begun, None, every_byte=True)
+    require_memory(plan, request.machine)
+    return _run(request, plan, folder if begun else _new(root, out, request.preset))
+
+
 def _name_of(resolved: "Resolved[RunSettings]", preset: str) -> str:
     return Path(preset).stem if resolved.header is None else resolved.header.name
 

@@ -111,8 +111,9 @@ def texts(
     """All text of the sources in pieces, as a tokenizer is trained on it; `advance` is told the bytes read."""
     for number, source in enumerate(sources):
         spec: Source = plugins.load(FAMILY, name_of(source))
-        if spec.alphabet is not None:
+        if spec.alphabet is not None:  # every character of it, whether or not a document happens to hold it
             yield spec.alphabet(source)
+            continue
         for document in spec.documents(source, Reading(settings.split_on, advance)):
             yield from (piece.text for piece in pieces_of(document, number))
 

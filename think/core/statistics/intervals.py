@@ -176,8 +176,8 @@ def student(values: ArrayLike, *, level: float = LEVEL) -> Interval:
     return Interval(value, value - half, value + half, entries.size, level)
 
 
-def wilson(successes: int, count: int, *, level: float = LEVEL) -> Interval:
-    """Interval of a share: `successes` of `count`.    [Wilson 1927]"""
+def wilson(successes: float, count: int, *, level: float = LEVEL) -> Interval:
+    """Interval of a share: `successes` of `count`, where each of them may succeed in part.    [Wilson 1927]"""
     if not 0 <= successes <= count:
         raise ValueError(f"{successes} successes of {count}")
     if count == 0:

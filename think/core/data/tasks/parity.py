@@ -1,4 +1,4 @@
-"""Parity: after each bit, whether the ones so far are odd in number. The smallest task to need a negative eigenvalue."""
+"""Parity: after each bit, whether the ones so far are odd in number. The smallest task with a negative eigenvalue."""
 
 from think.core.data.tasks import Prediction, Task
 from think.core.data.tasks._words import ATTENTION, POSITIVE, TESTED, TRAINED, cyclic
