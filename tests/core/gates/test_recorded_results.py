@@ -1,8 +1,8 @@
 """Results that earlier work recorded as passed, put before the gates: what was wrong with them comes out.
 
 * Entropy of a fresh model 6.09, "acceptable", where 2.0 to 5.0 was asked.
-* Rank of the state: the five largest singular values hold 0.996 to 0.998 of their sum, where more than 0.5 was asked. It
-  is no measure of rank: the share rises as the rank falls.
+* Rank of the state: the five largest singular values hold 0.996 to 0.998 of their sum, where more than 0.5 was asked.
+  It is no measure of rank: the share rises as the rank falls.
 """
 
 from datetime import UTC, datetime

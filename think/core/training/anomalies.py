@@ -9,6 +9,7 @@ rules remember is plain data, so a resumed run goes on noticing where it stopped
                       that occur as targets occur as predictions
     saturated         more than `saturated_share` of the gates of some layer and branch are saturated (see health)
     component_ratio   gradients of the two branches differ by more than `component_ratio` in either direction
+    phase_shift       gradient norm, or a state's norm or participation, leaves its level for good (see shifts)
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from think.core.training.shifts import Levels
 from think.presets.base import Fraction, Settings, knob
 
 
@@ -57,6 +59,7 @@ class Watch:
     active: list[str] = field(default_factory=list)
     quiet_until: dict[str, int] = field(default_factory=dict)
     detail_until: int = 0
+    levels: Levels = field(default_factory=Levels)
 
     def look(
         self,
@@ -67,8 +70,13 @@ class Watch:
         distinct_share: float | None = None,
         saturation: Mapping[str, float] | None = None,
         component_ratio: float | None = None,
+        length: int = 0,
+        states: Mapping[str, float] | None = None,
     ) -> list[Anomaly]:
-        """What begins to be wrong at this step; None stands for "not looked at", which ends and begins nothing."""
+        """What begins to be wrong at this step; None stands for "not looked at", which ends and begins nothing.
+
+        length: tokens per row.   states: figures of states above zero by place, at equal distances in steps.
+        """
         begun = self._spike(step, gradient_norm)
         if top_probability is not None and distinct_share is not None:
             limit = self.settings.top_probability
@@ -81,6 +89,8 @@ class Watch:
             limit = self.settings.component_ratio
             outside = component_ratio > limit or component_ratio < 1 / limit
             begun += self._edge(step, outside, Anomaly("component_ratio", component_ratio, limit))
+        for where, found in self.levels.look(length, {"gradient norm": gradient_norm, **(states or {})}).items():
+            begun += self._edge(step, found.happened, Anomaly("phase_shift", found.ratio, found.limit, where))
         if begun:
             self.detail_until = step + self.settings.detail_steps
         return begun
@@ -95,12 +105,15 @@ class Watch:
             "active": self.active,
             "quiet_until": self.quiet_until,
             "detail_until": self.detail_until,
+            "levels": self.levels.as_json(),
         }
 
     def load(self, held: Mapping[str, Any]) -> None:
         """Take back what `as_json` gave."""
         self.norms, self.active = list(held["norms"])[-self.settings.window :], list(held["active"])
         self.quiet_until, self.detail_until = dict(held["quiet_until"]), held["detail_until"]
+        if "levels" in held:  # a run of before phase shifts were looked for has none
+            self.levels.load(held["levels"])
 
     def _spike(self, step: int, norm: float) -> list[Anomaly]:
         begun: list[Anomaly] = []

@@ -81,6 +81,9 @@ class Ledger:
             distinct_share=None if seen is None else seen.distinct_share,
             saturation={f"layer {layer} {branch}": share for (layer, branch), share in facts.saturated.items()},
             component_ratio=ratio,
+            length=facts.length,
+            # Records of raised detail would crowd the windows with steps that lie close together.
+            states=_levels(facts.health) if _due(facts.step, self._settings.health_every) else None,
         )
         for anomaly in begun:
             place = "" if anomaly.where is None else f" at {anomaly.where}"
@@ -141,6 +144,15 @@ class Ledger:
             self._records.write("state_health", facts.step, **record.as_json(), **gates, **whole)
         for (layer, branch), share in saturated.items():
             self._records.write("state_health", facts.step, layer=layer, branch=branch, saturated=share)
+
+
+def _levels(health: Sequence[Health]) -> dict[str, float]:
+    """What must keep its level in each state."""
+    return {
+        f"{name} of layer {each.layer} {each.branch}": value
+        for each in health
+        for name, value in (("norm", each.norm), ("participation", each.participation))
+    }
 
 
 def _due(step: int, every: int | None) -> bool:
