@@ -1,20 +1,22 @@
 """What a training step costs as texts, models and batches grow: time per token and memory, as tables and plots.
 
 Time per token of the hybrid must not depend on the length of the text; a transformer of equal size stands beside it.
-Every point of time is a median over alternating rounds; memory is the peak of a process of its own. With --write the
-tables and plots go to docs/evidence/speed.md and the SVG files beside it.
+Time is processor time, summed over threads, which other work on the machine stretches little; every point is a median
+over alternating rounds. Memory is the peak of a process of its own. With --write the
+tables and plots go to docs/evidence/speed.md and the SVG files beside it. --brief takes three points of each study
+and three rounds: a minute of processor time, for a machine that is busy; the page says so.
 
-    python benchmarks/scaling.py [--rounds 7] [--threads 2] [--write]
+    python benchmarks/scaling.py [--rounds 7] [--threads 2] [--brief] [--write]
 """
 
 import argparse
-import json
+import multiprocessing
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +27,33 @@ import numpy as np
 import torch
 from _models import Contestant, hybrid, peak_mebibytes, settings_of, size, transformer
 
-from think.core.device import keep_freed_memory
-from think.core.models.count import on_meta
+from think.core.device import available_cores, keep_freed_memory
+from think.core.models.count import shapes
 from think.core.models.thinking import Settings
 from think.core.plots import curves
 from think.core.series import Series
 
 PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "speed.md"
 
-TOKENS = 4096
-"Tokens of a step while the length of its rows changes."
-LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096)
-BATCHES = (1, 2, 4, 8, 16, 32)
 ROW = 256
-WIDTHS = (64, 128, 192, 256, 384)
+WARM_UP = 1
+BUSY = 1.5
+"Work that waits for each core of the machine, beyond which the page says that figures were made beside other work."
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where the studies measure; tokens is how many a step has while the length of its rows changes."""
+
+    tokens: int
+    lengths: tuple[int, ...]
+    batches: tuple[int, ...]
+    widths: tuple[int, ...]
+
+
+FULL = Points(4096, (64, 128, 256, 512, 1024, 2048, 4096), (1, 2, 4, 8, 16, 32), (64, 128, 192, 256, 384))
+BRIEF = Points(2048, (64, 512, 2048), (1, 4, 16), (64, 128, 256))
+BRIEF_ROUNDS = 3
 NAMES = ("hybrid", "transformer")
 
 
@@ -46,20 +61,20 @@ def made(name: str, settings: Settings, rows: int, length: int) -> tuple[Contest
     tokens = torch.randint(settings.vocabulary, (rows, length + 1), generator=torch.Generator().manual_seed(0))
     if name == "hybrid":
         return hybrid(settings, torch.float32, tokens), tokens
-    return transformer(size(on_meta(settings)), settings, torch.float32, length), tokens
+    return transformer(size(shapes(settings)), settings, torch.float32, length), tokens
 
 
 def microseconds(points: list[tuple[int, Settings, int, int]], rounds: int) -> dict[str, dict[int, list[float]]]:
-    """Time per token of both at each (x, settings, rows, length), in rounds that alternate over all of them."""
+    """Processor time per token of both at each (x, settings, rows, length), in rounds that alternate between them."""
     found: dict[str, dict[int, list[float]]] = {name: {} for name in NAMES}
     for x, settings, rows, length in points:
         pair = [made(name, settings, rows, length) for name in NAMES]
-        for round_ in range(rounds + 2):
+        for round_ in range(rounds + WARM_UP):
             for name, (contestant, tokens) in zip(NAMES, pair, strict=True):
-                begin = time.perf_counter()
+                begin = time.process_time()
                 contestant.step(tokens)
-                if round_ >= 2:
-                    found[name].setdefault(x, []).append((time.perf_counter() - begin) * 1e6 / rows / length)
+                if round_ >= WARM_UP:
+                    found[name].setdefault(x, []).append((time.process_time() - begin) * 1e6 / rows / length)
         print(
             f"  {x:9,}  " + "  ".join(f"{n} {statistics.median(found[n][x]):8.1f} us/token" for n in NAMES), flush=True
         )
@@ -71,15 +86,16 @@ def mebibytes(points: list[tuple[int, int, int]], threads: int) -> dict[str, dic
     found: dict[str, dict[int, list[float]]] = {name: {} for name in NAMES}
     for x, rows, length in points:
         for name in NAMES:
-            command = [sys.executable, __file__, "--one", name, str(rows), str(length), "--threads", str(threads)]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            found[name][x] = [json.loads(answer)]
+            # a fresh process for each, from a server that has imported torch and done nothing with it
+            with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as one:
+                found[name][x] = [one.submit(peak, name, rows, length, threads).result()]
         print(f"  {x:9,}  " + "  ".join(f"{n} {found[n][x][0]:8.0f} MiB" for n in NAMES), flush=True)
     return found
 
 
-def peak(name: str, rows: int, length: int) -> float:
+def peak(name: str, rows: int, length: int, threads: int) -> float:
     """Peak resident memory of this process after three steps, in MiB."""
+    torch.set_num_threads(threads)
     contestant, tokens = made(name, settings_of("cpu_small"), rows, length)
     for _ in range(3):
         contestant.step(tokens)
@@ -95,40 +111,40 @@ def wider(width: int) -> Settings:
     )
 
 
-def studies(rounds: int, threads: int) -> dict[str, dict[str, Any]]:
+def studies(points: Points, rounds: int, threads: int) -> dict[str, dict[str, Any]]:
     """All studies by name: title, axes, and what was found."""
     small = settings_of("cpu_small")
-    grown = {size(on_meta(wider(width))): wider(width) for width in WIDTHS}
+    grown = {size(shapes(wider(width))): wider(width) for width in points.widths}
     made_of: dict[str, tuple[str, str, str, Callable[[], dict[str, dict[int, list[float]]]]]] = {
         "length": (
-            "Time per token against the length of the text",
-            f"tokens of a row, {TOKENS:,} in a step",
-            "microseconds per token",
-            lambda: microseconds([(t, small, TOKENS // t, t) for t in LENGTHS], rounds),
+            "Processor time per token against the length of the text",
+            f"tokens of a row, {points.tokens:,} in a step",
+            "microseconds of processor time per token",
+            lambda: microseconds([(t, small, points.tokens // t, t) for t in points.lengths], rounds),
         ),
         "parameters": (
-            "Time per token against parameters",
+            "Processor time per token against parameters",
             "parameters",
-            "microseconds per token",
+            "microseconds of processor time per token",
             lambda: microseconds([(count, each, 8, ROW) for count, each in grown.items()], rounds),
         ),
         "batch": (
-            "Time per token against the batch",
+            "Processor time per token against the batch",
             f"rows of {ROW} tokens",
-            "microseconds per token",
-            lambda: microseconds([(rows, small, rows, ROW) for rows in BATCHES], rounds),
+            "microseconds of processor time per token",
+            lambda: microseconds([(rows, small, rows, ROW) for rows in points.batches], rounds),
         ),
         "memory-length": (
             "Peak memory against the length of the text",
             "tokens of each of 8 rows",
             "MiB",
-            lambda: mebibytes([(t, 8, t) for t in LENGTHS if t <= 2048], threads),
+            lambda: mebibytes([(t, 8, t) for t in points.lengths if t <= 2048], threads),
         ),
         "memory-batch": (
             "Peak memory against the batch",
             f"rows of {ROW} tokens",
             "MiB",
-            lambda: mebibytes([(rows, rows, ROW) for rows in BATCHES], threads),
+            lambda: mebibytes([(rows, rows, ROW) for rows in points.batches], threads),
         ),
     }
     found = {}
@@ -138,17 +154,23 @@ def studies(rounds: int, threads: int) -> dict[str, dict[str, Any]]:
     return found
 
 
-def page(found: dict[str, dict[str, Any]], threads: int, rounds: int) -> str:
+def page(found: dict[str, dict[str, Any]], threads: int, rounds: int, brief: bool, load: float) -> str:
     """The document, with tables of medians and links to the plots."""
     machine = _report.machine()
     lines = [
         "# Speed and memory of a training step",
         "",
-        f"Written by `python benchmarks/scaling.py --rounds {rounds} --threads {threads} --write`; do not edit. "
-        f"{machine['processor']}, {threads} threads, Python {machine['python']}, torch {machine['torch']}, "
-        f"commit {machine['commit']}. `cpu_small` in float32 beside a minimal transformer with as many parameters; "
-        f"medians of {rounds} alternating rounds, memory of one process each.",
+        f"Written by `python benchmarks/scaling.py --rounds {rounds} --threads {threads}{' --brief' * brief} --write`; "
+        f"do not edit. {machine['processor']}, {threads} threads, Python {machine['python']}, "
+        f"torch {machine['torch']}, commit {machine['commit']}. `cpu_small` in float32 beside a minimal transformer "
+        f"with as many parameters; medians of {rounds} alternating rounds, memory of one process each.",
     ]
+    if load > BUSY:
+        lines += [
+            "",
+            f"**Other work ran beside this**: {load:.1f} processes for each core of the machine, on average. Shared "
+            "caches stretch even processor time then; write the page again on a quiet machine before quoting a time.",
+        ]
     for study_name, study in found.items():
         values = study["values"]
         lines += ["", f"## {study['title']}", "", f"![{study['title']}](speed-{study_name}.svg)", ""]
@@ -170,25 +192,24 @@ def drawn(study: dict[str, Any]) -> bytes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--write", action="store_true", help="write docs/evidence/speed.md and its plots")
-    parser.add_argument("--one", nargs=3, metavar=("NAME", "ROWS", "LENGTH"), help=argparse.SUPPRESS)
+    parser.add_argument("--brief", action="store_true", help="three points of each study, three rounds")
     asked = parser.parse_args()
+    rounds = asked.rounds or (BRIEF_ROUNDS if asked.brief else 7)
     torch.set_num_threads(asked.threads)
-    if asked.one:
-        name, rows, length = asked.one
-        print(json.dumps(peak(name, int(rows), int(length))))
-        return
+    multiprocessing.set_forkserver_preload(["torch", "think.core.settings"])
     keep_freed_memory()
-    found = studies(asked.rounds, asked.threads)
+    found = studies(BRIEF if asked.brief else FULL, rounds, asked.threads)
+    load = os.getloadavg()[1] / available_cores()
     if asked.write:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(page(found, asked.threads, asked.rounds))
+        PAGE.write_text(page(found, asked.threads, rounds, asked.brief, load))
         for name, study in found.items():
             PAGE.with_name(f"speed-{name}.svg").write_bytes(drawn(study))
         print("written:", PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE.name)
-    print("written:", _report.write("scaling", {"threads": asked.threads, "studies": found}).name)
+    print("written:", _report.write("scaling", {"threads": asked.threads, "load": load, "studies": found}).name)
 
 
 if __name__ == "__main__":

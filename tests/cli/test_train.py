@@ -128,10 +128,23 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(place: Path, capsys: pytest
     data = answer(capsys)["data"]
     assert data["tokens"] == 128
     assert data["memory"]["total"] > data["parameters"] * 16
-    assert data["seconds"] > 0
+    assert 0 < data["seconds_least"] < data["seconds"] < data["seconds_most"]
     assert not (place / "runs").exists()
     assert think("--preset", "small.toml", "--dry-run") == Exit.DONE
     assert "operations per token" in capsys.readouterr().out
+
+
+def test_bfloat16_that_is_emulated_is_told(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = ["--preset", "small.toml", "--dry-run", "--set", "stage1.precision=bfloat16"]
+    for gain, told in ((0.25, True), (2.0, False)):
+        monkeypatch.setattr("think.core.device.narrow_gain", lambda machine, gain=gain: gain)
+        assert think(*narrow) == Exit.DONE
+        assert ("bfloat16 take 4.0 times as long" in capsys.readouterr().err) is told
+    monkeypatch.setattr("think.core.device.narrow_gain", lambda machine: 0.25)
+    assert think("--preset", "small.toml", "--dry-run") == Exit.DONE
+    assert "bfloat16" not in capsys.readouterr().err
 
 
 def test_runs_without_a_name_are_numbered(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,7 +91,7 @@ def test_the_activations_are_those_that_a_real_pass_keeps() -> None:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept.append(plans._loss(network, tokens))
+        kept.append(plans.language_loss_of(network, tokens))
     on_shapes = plans._saved_bytes(model_settings(), 2, 16, on_numbers=False)
     assert on_shapes == pytest.approx(sum(sizes.values()), rel=0.05)
     assert plans._saved_bytes(model_settings(), 4, 16, on_numbers=False) > 1.8 * on_shapes
@@ -100,14 +100,3 @@ def test_the_activations_are_those_that_a_real_pass_keeps() -> None:
     for rows in (1, 4, 9):
         large = plans._activations(model_settings(), rows, 16, flops_per_token=10**15)
         assert plans._activations(model_settings(), rows, 16, flops_per_token=1) == large
-
-
-def test_time_is_estimated_for_small_and_large_models(pack: Packed, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = resolve(RuntimeSettings(device="cpu", threads=1))
-    plan = plans.derive("stage1", stage_settings(), model_settings(), pack, machine, {})
-    state = torch.get_rng_state()
-    assert 0 < plans.estimate_seconds(plan, stage_settings(), model_settings(), machine) < 600
-    assert torch.equal(torch.get_rng_state(), state)
-    monkeypatch.setattr(plans, "SMALL_ENOUGH_TO_TIME", 0)
-    monkeypatch.setattr(plans, "multiply_rate", lambda machine: plan.flops / plans.SHARE_OF_MULTIPLY_RATE / 60)
-    assert plans.estimate_seconds(plan, stage_settings(), model_settings(), machine) == pytest.approx(60)

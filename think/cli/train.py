@@ -92,8 +92,12 @@ def _stage1(asked: _Asked, launched: "Launch | None", group: "Group | None") -> 
     group = group or ALONE
     root, folder, request, plan = group.together(lambda: _prepared_among(group.size, asked, launched, group.first))
     request = replace(request, group=group)
+    from think.cli.train_plan import show, warn_of_emulation
+
+    if group.first:
+        warn_of_emulation(request)
     if asked.dry_run:
-        _show_plan(request, plan)
+        show(request, plan)
         return
     if folder is not None and not any(folder.checkpoints.glob("[!.]*")):
         console.note(f"run {folder.path} has no checkpoint yet; it starts at its first step")
@@ -311,42 +315,6 @@ def _new(root: Path, out: str | None, preset: str) -> "RunFolder":
         with busy.lock():  # whoever is writing there is named, before "there is something in this folder"
             pass
     return runs.RunFolder.create(root, out)
-
-
-def _show_plan(request: "Request", plan: "RunPlan") -> None:
-    from think.core.derive import estimate_seconds
-    from think.core.device import prepare
-
-    prepare(request.machine)
-    seconds = estimate_seconds(plan, request.settings, request.model, request.machine)
-    console.result("think.train-plan/1", {**plan.as_json(), "seconds": seconds}, lambda: _plan_text(plan, seconds))
-
-
-def _plan_text(plan: "RunPlan", seconds: float) -> str:
-    from think.cli.progress import duration
-
-    def megabytes(count: int) -> str:
-        return f"{count / 1e6:,.1f} MB"
-
-    def listed(parts: Mapping[str, int]) -> str:
-        return ", ".join(f"{name} {count:,}" for name, count in parts.items())
-
-    memory = ", ".join(f"{name} {megabytes(size)}" for name, size in plan.memory.items() if name != "total")
-    lengths = " then ".join(map(str, plan.lengths))
-    return "\n".join(
-        [
-            f"parameters   {plan.parameters:,} ({listed(plan.parameters_by_component)})",
-            f"tokens       {plan.tokens:,} in {plan.steps:,} steps of {plan.rows} rows x {lengths}; "
-            f"{plan.epochs:.2f} epochs",
-            f"compute      {plan.flops_per_token:,} operations per token, {plan.flops:.3g} in all",
-            f"memory       about {megabytes(plan.memory['total'])} ({memory})",
-            f"time         about {duration(seconds)} on {plan.machine['device']}, {plan.machine['threads']} threads",
-            f"data         {plan.data['path']}: {plan.data['train_tokens']:,} tokens to train on, "
-            f"{plan.data['validation_tokens']:,} held out, "
-            f"{plan.data['tokenizer']} tokenizer of {plan.data['tokenizer_size']}",
-            *(f"auto         {key} = {value}" for key, value in plan.became.items()),
-        ]
-    )
 
 
 def _report(finished: "Finished") -> str | None:

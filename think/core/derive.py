@@ -5,7 +5,6 @@ its backward pass. The last are counted, not guessed: a forward pass runs, and e
 once. A small pass runs on numbers, a large one on shapes without numbers, whose machinery takes long to import.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from think.core import seeding
 from think.core.data.store import Packed
-from think.core.device import Machine, memory_bytes, multiply_rate
+from think.core.device import Machine, memory_bytes
 from think.core.errors import MachineCannot
 from think.core.models.count import flops_per_token, shapes
 from think.core.models.thinking import Settings as ModelSettings
@@ -28,18 +27,10 @@ from think.core.training.optimizer import build_optimizer, fused_works
 
 FLOAT_BYTES = 4
 
-SMALL_ENOUGH_TO_TIME = 20_000_000
-"Parameters up to which a dry run takes a real step; above, time is derived from the rate of matrix products."
-
 QUICK_PASS = 1e10
 "Floating point operations of forward passes that are run on numbers to count what they keep: a fraction of a second."
 QUICK_TOKENS = 16_384
 "Tokens of such passes, which bounds their memory where the model is tiny."
-
-SHARE_OF_MULTIPLY_RATE = 0.2
-"""Of the rate of matrix products, what a training step reaches: on one AVX-512 thread of a shared x86-64 machine 0.21
-for hybrid_8m and 0.22 for hybrid_30m (`think bench step`, 4 rows of 256); small transformers came near 0.6. The low end
-stands here, for a time that is promised too short is the worse mistake; an accelerator has not been measured."""
 
 
 @dataclass(frozen=True)
@@ -132,27 +123,8 @@ def require_memory(plan: RunPlan, machine: Machine) -> None:
         )
 
 
-def estimate_seconds(plan: RunPlan, settings: LoopSettings, model: ModelSettings, machine: Machine) -> float:
-    """Seconds that the steps take here, roughly: a small model is timed, a large one is reckoned from its flops."""
-    if plan.parameters > SMALL_ENOUGH_TO_TIME:
-        return plan.flops / (multiply_rate(machine) * SHARE_OF_MULTIPLY_RATE * machine.processes)
-    with seeding.untouched(), torch.device(machine.torch_device):
-        network = build(model)
-        network.use_kernels(machine.kernels)
-        rows = settings.rows // settings.micro_batches
-        tokens = torch.zeros(rows, settings.longest, dtype=torch.long)
-        seconds = min(_timed_step(network, tokens) for _ in range(2))  # the first one also warms up
-    return seconds * plan.tokens / tokens.numel() / machine.processes
-
-
-def _timed_step(network: Thinking, tokens: Tensor) -> float:
-    began = time.perf_counter()
-    _loss(network, tokens).backward()
-    float(next(network.parameters()).detach().sum())  # waits for an accelerator
-    return time.perf_counter() - began
-
-
-def _loss(network: Thinking, tokens: Tensor) -> Tensor:
+def language_loss_of(network: Thinking, tokens: Tensor) -> Tensor:
+    """The objective of a training pass on these tokens, each of which is its own target; for sizes and times only."""
     hidden, _ = network.hidden(tokens)
     weights, scored = torch.ones_like(tokens, dtype=torch.float32), float(tokens.numel())
     return language_loss(network, hidden, tokens, weights, total_weight=scored, entropy_bonus=0.0).objective
@@ -205,7 +177,7 @@ def _saved_bytes(model: ModelSettings, rows: int, length: int, *, on_numbers: bo
     with _as_training_runs() if on_numbers else _shapes_only():
         network = build(model)
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            kept.append(_loss(network, torch.zeros(rows, length, dtype=torch.long)))
+            kept.append(language_loss_of(network, torch.zeros(rows, length, dtype=torch.long)))
     for parameter in network.parameters():
         sizes.pop(parameter.untyped_storage()._cdata, None)
     return sum(sizes.values())

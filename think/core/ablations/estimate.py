@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from think.core.ablations.cells import Cell
 from think.core.ablations.ledger import Contents
 from think.core.data.store import Packed
-from think.core.derive import derive, estimate_seconds
+from think.core.derive import derive
 from think.core.device import Machine, prepare
+from think.core.estimate import estimate
 
 
 def seconds(cells: Sequence[Cell], contents: Contents, packs: dict[str, Packed], machine: Machine) -> dict[str, float]:
@@ -39,4 +40,4 @@ def _timed(cell: Cell, packed: Packed, machine: Machine) -> float:
     prepare(machine)
     settings = cell.settings
     plan = derive("stage1", settings.stage1, settings.model, packed, machine, {})
-    return estimate_seconds(plan, settings.stage1, settings.model, machine)
+    return estimate(plan, settings.stage1, settings.model, machine).likely

@@ -81,7 +81,7 @@ def accumulate_gradients(
         rows_here = slice(start, start + rows)
         part = batch.rows(rows_here)
         with adding(start + rows == batch.tokens.shape[0]):
-            with _autocast(batch.tokens.device, precision):
+            with autocast(batch.tokens.device, precision):
                 loss, hidden, after = forward(part, state.rows(rows_here), max(total_weight, 1.0), entropy_bonus)
             loss.objective.backward()
         if look is not None and seen is None:
@@ -100,7 +100,7 @@ def accumulate_gradients(
     )
 
 
-def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """bfloat16 products under float32 master weights, or nothing."""
     if precision == "float32":
         return nullcontext()
