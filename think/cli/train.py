@@ -215,6 +215,7 @@ def trained(resolved: "Resolved[RunSettings]", preset: str, out: str) -> "Finish
     preset: what the settings were made from, for messages. The run must have been made by these very settings.
     """
     from think.cli import environment
+    from think.cli.resumed import refuse_other_settings
     from think.core import runs
     from think.core.derive import require_memory
 
@@ -222,7 +223,7 @@ def trained(resolved: "Resolved[RunSettings]", preset: str, out: str) -> "Finish
     folder = runs.RunFolder(runs.locate(root, out))
     begun = folder.path.is_dir() and not folder.is_blank()
     if begun:
-        _refuse_other_settings(_with_settings(folder), resolved)
+        refuse_other_settings(_with_settings(folder), resolved)
     request, plan = _request(resolved, preset, _name_of(resolved, preset), begun, None, every_byte=True)
     require_memory(plan, request.machine)
     return _run(request, plan, folder if begun else _new(root, out, request.preset))
