@@ -6,7 +6,7 @@ over alternating rounds. Memory is the peak of a process of its own. With --writ
 tables and plots go to docs/evidence/speed.md and the SVG files beside it. --brief takes three points of each study
 and three rounds: a minute of processor time, for a machine that is busy; the page says so.
 
-    python benchmarks/scaling.py [--rounds 7] [--threads 2] [--brief] [--write]
+    python benchmarks/scaling.py [--rounds 7] [--threads 2] [--brief] [--studies NAME ...] [--write]
 """
 
 import argparse
@@ -54,6 +54,7 @@ class Points:
 FULL = Points(4096, (64, 128, 256, 512, 1024, 2048, 4096), (1, 2, 4, 8, 16, 32), (64, 128, 192, 256, 384))
 BRIEF = Points(2048, (64, 512, 2048), (1, 4, 16), (64, 128, 256))
 BRIEF_ROUNDS = 3
+STUDIES = ("length", "parameters", "batch", "memory-length", "memory-batch")
 NAMES = ("hybrid", "transformer")
 
 
@@ -111,7 +112,7 @@ def wider(width: int) -> Settings:
     )
 
 
-def studies(points: Points, rounds: int, threads: int) -> dict[str, dict[str, Any]]:
+def studies(points: Points, rounds: int, threads: int, wanted: list[str]) -> dict[str, dict[str, Any]]:
     """All studies by name: title, axes, and what was found."""
     small = settings_of("cpu_small")
     grown = {size(shapes(wider(width))): wider(width) for width in points.widths}
@@ -149,6 +150,8 @@ def studies(points: Points, rounds: int, threads: int) -> dict[str, dict[str, An
     }
     found = {}
     for name, (title, across, label, run) in made_of.items():
+        if name not in wanted:
+            continue
         print(title, flush=True)
         found[name] = {"title": title, "across": across, "label": label, "values": run()}
     return found
@@ -194,6 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--studies", nargs="+", choices=STUDIES, default=list(STUDIES))
     parser.add_argument("--write", action="store_true", help="write docs/evidence/speed.md and its plots")
     parser.add_argument("--brief", action="store_true", help="three points of each study, three rounds")
     asked = parser.parse_args()
@@ -201,7 +205,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     multiprocessing.set_forkserver_preload(["torch", "think.core.settings"])
     keep_freed_memory()
-    found = studies(BRIEF if asked.brief else FULL, rounds, asked.threads)
+    found = studies(BRIEF if asked.brief else FULL, rounds, asked.threads, asked.studies)
     load = os.getloadavg()[1] / available_cores()
     if asked.write:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
