@@ -19,6 +19,7 @@ from think.core.ablations.cells import steps_for, tokens_of
 from think.core.ablations.ledger import Ledger
 from think.core.data.pack import pack, texts
 from think.core.data.settings import DataSettings
+from think.core.data.sources.task import Settings as Rows
 from think.core.data.tokenizer import BpeSettings, CharacterSettings, train
 from think.core.errors import BadSettings, Exit, Missing
 from think.core.runs import RunFolder
@@ -400,17 +401,33 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "data"
 
 
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of a task, for studies of what follows a state."""
+    folder, sources = tmp_path_factory.mktemp("rows") / "data", (Rows(task="parity", count=2000),)
+    settings = DataSettings(sources=sources)
+    pack(sources, settings, train(CharacterSettings(), texts(sources, settings)), folder)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_a_shipped_study_can_be_planned(
-    name: str, place: Path, stories: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str,
+    place: Path,
+    stories: Path,
+    rows: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Speed:
         tokens_per_second = 4500.0
 
     monkeypatch.setattr(budgets, "measure", lambda *_: Speed())
     monkeypatch.setattr("think.core.ablations.estimate._timed", lambda *_: 60.0)
-    assert think("run", name, "--dry-run", "--data", str(stories), "--json") == Exit.DONE
+    assert (
+        think("run", name, "--dry-run", "--data", str(rows if name == "tracking" else stories), "--json") == Exit.DONE
+    )
     data = answer(capsys)["data"]
     study = read(name)
     assert len(data["cells"]) == len(study.variants) * 3

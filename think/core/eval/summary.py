@@ -1,15 +1,17 @@
 """Several seeds of one recipe on one task: a figure for each size, with the interval that it deserves.
 
 With one seed the interval is that of the rows; it says how well this model is known, and nothing of the next seed. With
-two or more it is Student's over seeds, kept within what a share can be.
+two or more it is Student's over seeds, kept within what a share can be, and never narrower than what all rows together
+leave open: seeds that happen to agree prove less than they seem to.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from think.core.eval.scoring import Score
 from think.core.eval.tasks import Result
-from think.core.statistics import Interval, student
+from think.core.statistics import Interval, student, wilson
 
 SOLVED = 0.95
 "Scaled accuracy from which on a task counts as solved."
@@ -60,12 +62,7 @@ def summarise(results: Sequence[Result]) -> list[AtSize]:
         if len({score.size for score in scores}) > 1:
             raise ValueError("results at different sizes")
         each = tuple(score.scaled.value for score in scores)
-        if len(scores) == 1:
-            interval = scores[0].scaled
-        else:
-            over = student(each)
-            lowest = -scores[0].chance / (1 - scores[0].chance)
-            interval = Interval(over.value, max(over.low, lowest), min(over.high, 1.0), over.count, over.level)
+        interval = scores[0].scaled if len(scores) == 1 else _over_seeds(scores, each)
         found.append(
             AtSize(
                 size=scores[0].size,
@@ -77,3 +74,11 @@ def summarise(results: Sequence[Result]) -> list[AtSize]:
             )
         )
     return found
+
+
+def _over_seeds(scores: Sequence[Score], each: Sequence[float]) -> Interval:
+    over, chance = student(each), scores[0].chance
+    right, rows = sum(score.accuracy.value * score.rows for score in scores), sum(score.rows for score in scores)
+    pooled = Score(scores[0].size, rows, rows, wilson(right, rows), chance).scaled
+    low, high = max(over.low, -chance / (1 - chance)), min(over.high, 1.0)
+    return Interval(over.value, min(low, pooled.low), max(high, pooled.high), over.count, over.level)

@@ -96,9 +96,10 @@ def evaluate(
     *,
     sizes: Sequence[int] | None = None,
     rows: int = ROWS,
+    keep: bool = True,
     watch: Callable[[Score], object] = lambda score: None,
 ) -> Result:
-    """Put the newest good checkpoint of a run before test rows of its task, and keep the result in its folder."""
+    """Put the newest good checkpoint of a run before test rows of its task; `keep` the result in its folder."""
     trained_on = task_of(folder)
     thinker, task = assembled.load(folder.path), tasks.load(trained_on.task)
     scores = []
@@ -117,7 +118,8 @@ def evaluate(
         "commit": commit()[0],
     }
     result = Result(folder.name, trained_on.task, trained_sizes(trained_on), tuple(scores), source)
-    place = folder.path / "evaluations"
-    place.mkdir(exist_ok=True)
-    replace_file(place / f"{trained_on.task}.json", (json.dumps(result.as_json(), indent=1) + "\n").encode())
+    if keep:
+        place = folder.path / "evaluations"
+        place.mkdir(exist_ok=True)
+        replace_file(place / f"{trained_on.task}.json", (json.dumps(result.as_json(), indent=1) + "\n").encode())
     return result
