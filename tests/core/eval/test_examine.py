@@ -77,3 +77,19 @@ def test_parts_of_a_pass_do_not_change_what_comes_out(monkeypatch):
 def test_a_tokenizer_of_another_task_is_refused():
     with pytest.raises(BadData, match="no tokens for all 120 symbols of s5"):
         next(examine(Oracle("parity", (), 0), tokenizer("parity"), "s5", (8,), 5))
+
+
+def test_the_unigram_baseline_of_rows_counts_labels(tmp_path):
+    from think.core.data.pack import pack, texts
+    from think.core.data.settings import DataSettings
+    from think.core.data.sources.task import Settings as Rows
+    from think.core.data.store import Packed
+    from think.core.evidence._unigram import fit
+
+    sources = (Rows(task="pointer_chase", count=100),)
+    settings = DataSettings(sources=sources)
+    pack(sources, settings, train(CharacterSettings(), texts(sources, settings)), tmp_path / "pack")
+    split = Packed.open(tmp_path / "pack").split("train")
+    found = fit(split, CONTROL + 17)
+    assert found.fitted_on == 8 * split.documents
+    assert found.nats[CONTROL + 16] == found.nats[0] == found.nats.max(), "a sign to hop is never a label"

@@ -34,15 +34,15 @@ class Unigram:
 
 
 def fit(split: Split, vocabulary: int) -> Unigram:
-    """Count the tokens that training is scored on; `vocabulary` is at least as many as there are ids."""
+    """Count the tokens, or labels, that training is scored on; `vocabulary` is at least as many as there are ids."""
     counts = np.zeros(vocabulary, dtype=np.int64)
     for start in range(0, split.tokens, READ):
         stop = min(split.tokens, start + READ)
-        tokens = split.read(start, stop)
-        if split.masked:
+        tokens = split.gather_labels(np.arange(start, stop)) if split.labelled else split.read(start, stop)
+        if split.masked or split.labelled:
             tokens = tokens[split.mask(start, stop) > 0]
         counts += np.bincount(tokens, minlength=vocabulary)
-    if not split.masked:
+    if not (split.masked or split.labelled):
         counts[BOS] = 0  # begins every document and is never a target
     total = int(counts.sum())
     return Unigram(np.log(total + vocabulary) - np.log(counts + 1.0), total)

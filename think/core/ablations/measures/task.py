@@ -9,11 +9,9 @@ ROWS = 256
 "Test rows of each size: two seeds of one recipe differ by more than these rows leave open."
 
 FIGURES = {
-    "scaled_within": Figure(
-        "(accuracy - chance) / (1 - chance), mean of the tested sizes up to the largest trained", "higher"
-    ),
-    "scaled_beyond": Figure("the same, mean of the tested sizes above the largest trained", "higher"),
-    "scaled_farthest": Figure("the same, at the largest tested size", "higher"),
+    "scaled_within": Figure("scaled accuracy, mean of the tested sizes up to the largest trained", "higher"),
+    "scaled_beyond": Figure("scaled accuracy, mean of the tested sizes above the largest trained", "higher"),
+    "scaled_farthest": Figure("scaled accuracy at the largest tested size", "higher"),
 }
 
 
