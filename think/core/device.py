@@ -32,6 +32,9 @@ _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 MOST_THREADS = 1024
 "More than any machine has use for; the thread library aborts the process when it cannot make them."
 
+MOST_GRAPHS = 64
+"Graphs that torch.compile may make of one function; about five are made for each make of block."
+
 Compile = Literal["default", "reduce-overhead", "max-autotune"]
 
 
@@ -142,15 +145,20 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def compile_each(blocks: Iterable[nn.Module], mode: str | None) -> None:
+def compile_each(blocks: Iterable[nn.Module], mode: str | None, backend: str = "inductor") -> None:
     """Put each block of a model through torch.compile in this mode; None leaves them as they are.
 
+    backend: "aot_eager" traces and differentiates as training does, and runs what it traced uncompiled.
+
     Blocks, not the whole: StateNorm cuts a sequence where it is due, at other places in each step, and the whole would
-    be compiled anew for each of them. Blocks of one make share what was compiled for the first.
+    be compiled anew for each of them. Blocks of one make share what was compiled for the first: one graph for the first
+    length that they meet, one for all others, each with and without gradients (see models.state.even).
     """
     if mode is not None:
+        # counted over all makes of blocks; beyond its limit torch.compile stops compiling without a word
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_GRAPHS)
         for block in blocks:
-            block.compile(mode=mode)
+            block.compile(mode=mode, backend=backend)
 
 
 @contextmanager

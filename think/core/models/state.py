@@ -24,6 +24,21 @@ def under(prefix: str, state: Mapping[str, Tensor]) -> LayerState:
     return {f"{prefix}.{name}": tensor for name, tensor in state.items()}
 
 
+def even(state: LayerState) -> LayerState:
+    """The same values as tensors of one make: dense, and asking for a gradient wherever gradients are recorded.
+
+    For torch.compile, which compiles again for each make of tensor that it meets: the start of a stream is one matrix
+    seen by all rows, and what came through StateNorm in this step asks for a gradient where what came from the last
+    step does not.
+    """
+    if not torch.is_grad_enabled():
+        return {name: tensor.contiguous() for name, tensor in state.items()}
+    asking = {
+        name: tensor if tensor.requires_grad else tensor.detach().requires_grad_() for name, tensor in state.items()
+    }
+    return {name: tensor.contiguous() for name, tensor in asking.items()}
+
+
 @dataclass(frozen=True)
 class State:
     """The running state of a batch of streams.

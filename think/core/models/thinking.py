@@ -23,7 +23,7 @@ from think.core.models.feed_forward import FeedForwardSettings, build_feed_forwa
 from think.core.models.layers import RMSNorm
 from think.core.models.mixers import MixerModule, attention
 from think.core.models.roles import Component, Role, components, roles
-from think.core.models.state import LayerState, State, scope, under
+from think.core.models.state import LayerState, State, even, scope, under
 from think.kernels.cross_entropy import cross_entropy
 from think.kernels.decode import Operand, Program
 from think.kernels.scaled_sum import scaled_sum
@@ -155,6 +155,11 @@ class Block(nn.Module):
         self.add_mixer = Plain() if settings.gamma is None else Scale(settings.width, settings.gamma)
         self.add_feed_forward = Plain() if settings.gamma is None else Scale(settings.width, settings.gamma)
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether calls go through torch.compile."""
+        return self._compiled_call_impl is not None
+
     def initial_state(self, batch: int) -> LayerState:
         return {
             **under("mixer", self.mixer.initial_state(batch)),
@@ -242,7 +247,8 @@ class Thinking(nn.Module):
         while start < tokens.shape[1]:
             state = self._normalised_if_due(state)
             stop = min(tokens.shape[1], start + self._tokens_to_norm(state.position, tokens.shape[1]))
-            part, state = self._blocks(tokens[:, start:stop], state, None if reset is None else reset[:, start:stop])
+            begins = None if reset is None else reset[:, start:stop].contiguous()
+            part, state = self._blocks(tokens[:, start:stop], state, begins)
             parts.append(part)
             start = stop
         return self.norm(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)), state
@@ -326,7 +332,7 @@ class Thinking(nn.Module):
         x = self.embedding(tokens)
         layers = []
         for block, before in zip(self._stack(), state.layers, strict=True):
-            x, after = block(x, before, reset)
+            x, after = block(x, even(before) if block.is_compiled else before, reset)
             layers.append(after)
         return x, State(state.position + tokens.shape[1], tuple(layers))
 
