@@ -4,6 +4,9 @@
  * some of the positions through the whole search and none waits for another. It walks its positions down to the states
  * that are missing, steps and evaluates those together, and goes on. A position never meets another: its bytes do not
  * depend on the batch nor on the threads.
+ *
+ * The product with the state, most of the work of a step, is the same for every action: it is made when the first action
+ * is tried from a node, and kept for the others.
  */
 #include "search_tree.h"
 #include "search_world.h"
@@ -25,8 +28,11 @@ struct search {
     int64_t groups; /* of positions; not the caller's */
 };
 
+enum { KEPT = 1 << 25 }; /* bytes of products that are kept at most, for one group */
+
 struct position {
     struct tree tree;
+    int32_t *product; /* of each node: its place among those that are kept, or NONE */
     const int64_t *passes;
     float *sampled; /* logits and noise */
     int32_t *before;
@@ -42,8 +48,9 @@ struct group {
     const struct search *search;
     struct position *positions;
     struct request *requests;
-    float *gates, *out, *work;
-    int64_t count, out_stride;
+    float *gates, *heads[ROWS], *work;
+    int32_t *products; /* of all positions */
+    int64_t count, stride, kept, room; /* stride: floats of a product; kept: how many there are; room: how many fit */
 };
 
 static struct tree tree_of(const struct search *s, int64_t position)
@@ -103,16 +110,16 @@ static int evaluate(const struct world *w, const struct tree *t, int64_t node, c
     return odd == 0.0f;
 }
 
-static void plant(const struct group *g, int64_t first)
+static void plant(struct group *g, int64_t first)
 {
     const struct search *s = g->search;
     const struct world *w = &s->world;
     for (int64_t from = 0; from < g->count; from += ROWS) {
         int64_t rows = g->count - from < ROWS ? g->count - from : ROWS;
-        float *state[ROWS];
+        const float *state[ROWS];
         for (int64_t row = 0; row < rows; row++)
             state[row] = g->positions[from + row].tree.states;
-        heads(w, rows, state, g->out, g->out_stride);
+        heads(w, rows, state, g->heads);
         for (int64_t row = 0; row < rows; row++) {
             struct position *p = &g->positions[from + row];
             const uint8_t *legal = s->legal ? s->legal + (first + from + row) * w->actions : NULL;
@@ -123,7 +130,7 @@ static void plant(const struct group *g, int64_t first)
                 some = legal[i];
             if (!some)
                 p->failed = NO_LEGAL_ACTION;
-            else if (!evaluate(w, &p->tree, 0, g->out + row * g->out_stride, legal))
+            else if (!evaluate(w, &p->tree, 0, g->heads[row], legal))
                 p->failed = NOT_FINITE;
             p->tree.visits[0] = 1, p->tree.total[0] = p->tree.evaluated[0];
         }
@@ -244,23 +251,47 @@ static int64_t walk(const struct group *g, struct position *p, int64_t action, s
     }
 }
 
-static void answer(const struct group *g, int64_t from, int64_t rows)
+/* Make the products that are missing of the states that steps begin in. */
+static void prepare(struct group *g, int64_t requests)
+{
+    const struct search *s = g->search;
+    if (g->kept + requests > g->room) { /* forget all: then there is room for what one round can ask */
+        memset(g->products, 0xff, 4 * (size_t)(g->count * s->tree.room));
+        g->kept = 0;
+    }
+    const float *state[ROWS];
+    float *to[ROWS];
+    int64_t rows = 0;
+    for (int64_t i = 0; i < requests; i++) {
+        const struct request *r = &g->requests[i];
+        int32_t *product = &r->position->product[r->parent];
+        if (*product == NONE) {
+            *product = (int32_t)g->kept++;
+            state[rows] = r->position->tree.states + r->parent * s->world.width;
+            to[rows++] = g->gates + *product * g->stride;
+        }
+        if (rows == ROWS || i == requests - 1) {
+            gates_of(&s->world, rows, state, to);
+            rows = 0;
+        }
+    }
+}
+
+static void answer(struct group *g, int64_t from, int64_t rows)
 {
     const struct world *w = &g->search->world;
     const float *state[ROWS];
-    float *after[ROWS];
-    int64_t action[ROWS];
     for (int64_t row = 0; row < rows; row++) {
         const struct request *r = &g->requests[from + row];
         const struct tree *t = &r->position->tree;
-        state[row] = t->states + r->parent * t->width, after[row] = t->states + r->node * t->width;
-        action[row] = r->action;
+        float *after = t->states + r->node * t->width;
+        step(w, g->gates + r->position->product[r->parent] * g->stride, r->action, t->states + r->parent * t->width, after);
+        state[row] = after;
     }
-    step(w, rows, state, action, after, g->gates);
-    heads(w, rows, after, g->out, g->out_stride);
+    heads(w, rows, state, g->heads);
     for (int64_t row = 0; row < rows; row++) {
         const struct request *r = &g->requests[from + row];
-        if (!evaluate(w, &r->position->tree, r->node, g->out + row * g->out_stride, NULL))
+        if (!evaluate(w, &r->position->tree, r->node, g->heads[row], NULL))
             r->position->failed = NOT_FINITE;
         back_up(&r->position->tree, g->search->rule.discount, r->node);
     }
@@ -271,24 +302,31 @@ static int run_group(const void *job, int64_t task)
     const struct search *s = job;
     const struct world *w = &s->world;
     int64_t first = s->positions * task / s->groups, count = s->positions * (task + 1) / s->groups - first;
-    int64_t most = s->rule.is_gumbel ? s->considered : 1, stride = s->tree.stride;
-    struct group g = {.search = s, .count = count, .out_stride = round_up(outputs_of(w), LANES)};
-    int64_t gates = round_up(3 * w->width, LANES);
-    size_t floats = (size_t)(ROWS * (gates + g.out_stride) + stride + 2 * count * stride);
+    int64_t most = s->rule.is_gumbel ? s->considered : 1;
+    int64_t stride = s->tree.stride, nodes = count * s->tree.room, out = round_up(outputs_of(w), LANES);
+    struct group g = {.search = s, .count = count, .stride = round_up(3 * w->width, LANES)};
+    g.room = nodes < KEPT / 4 / g.stride ? nodes : KEPT / 4 / g.stride;
+    g.room = g.room > count * most ? g.room : count * most;
+    size_t floats = (size_t)(g.room * g.stride + ROWS * out + stride + 2 * count * stride + round_up(nodes, LANES));
     char *memory = think_scratch(4 * floats + sizeof(struct position) * (size_t)count +
                                  sizeof(struct request) * (size_t)(count * most) + 8 * (size_t)most);
     if (!memory)
         return NO_MEMORY;
     g.gates = (float *)memory;
-    g.out = g.gates + ROWS * gates;
-    g.work = g.out + ROWS * g.out_stride;
+    float *next = g.gates + g.room * g.stride;
+    for (int64_t row = 0; row < ROWS; row++, next += out)
+        g.heads[row] = next;
+    g.work = next;
     float *own = g.work + stride;
-    g.positions = (struct position *)(own + 2 * count * stride);
+    g.products = (int32_t *)(own + 2 * count * stride);
+    memset(g.products, 0xff, 4 * (size_t)nodes);
+    g.positions = (struct position *)(g.products + round_up(nodes, LANES));
     g.requests = (struct request *)(g.positions + count);
     int64_t *chosen = (int64_t *)(g.requests + count * most);
     for (int64_t i = 0; i < count; i++)
         g.positions[i] = (struct position){.tree = tree_of(s, first + i), .sampled = own + 2 * i * stride,
-                                           .before = (int32_t *)(own + (2 * i + 1) * stride)};
+                                           .before = (int32_t *)(own + (2 * i + 1) * stride),
+                                           .product = g.products + i * s->tree.room};
     if (s->fresh)
         plant(&g, first);
     for (int64_t i = 0; i < count; i++)
@@ -303,6 +341,8 @@ static int run_group(const void *job, int64_t task)
                 requests += walk(&g, &g.positions[i], chosen[n], &g.requests[requests]);
             going |= walks > 0;
         }
+        if (requests)
+            prepare(&g, requests);
         for (int64_t from = 0; from < requests; from += ROWS)
             answer(&g, from, requests - from < ROWS ? requests - from : ROWS);
     }

@@ -18,13 +18,13 @@ struct world {
     const float *recurrent, *input, *bias, *heads, *heads_bias;
 };
 
-enum { ROWS = 48 }; /* states stepped at a time: with their gates they stay in the second cache beside the weights */
+enum { ROWS = 48 }; /* states that are looked at together: they stay in the second cache beside the weights */
 
 INLINE int64_t outputs_of(const struct world *w) { return w->actions + w->values + w->has_reward + w->has_end; }
 
-/* Packed `weight` [outputs, inputs] times `rows` vectors. */
+/* Packed `weight` [outputs, inputs] times `rows` vectors, at most ROWS. */
 static void products(const float *weight, int64_t outputs, int64_t inputs, int64_t rows, const float *const *x,
-                     float *to, int64_t stride)
+                     float *const *to)
 {
     for (int64_t first = 0; first < outputs; first += BLOCK) {
         int64_t left = outputs - first, block = left < BLOCK ? round_up(left, LANES) : BLOCK;
@@ -32,41 +32,42 @@ static void products(const float *weight, int64_t outputs, int64_t inputs, int64
             int64_t streams = streams_of(rows - row);
             float *out[MOST_STREAMS];
             for (int64_t s = 0; s < streams; s++)
-                out[s] = to + (row + s) * stride + first;
+                out[s] = to[row + s] + first;
             tiles(streams, weight + first * inputs, block, inputs, x + row, out, left);
             row += streams;
         }
     }
 }
 
-/* `after` of each row from its state and action; gates: 3 width floats a row, in whole vectors. */
-static void step(const struct world *w, int64_t rows, const float *const *state, const int64_t *action,
-                 float *const *after, float *gates)
+/* What the gates of the steps from a state are made of, 3 width floats, whatever the action is. */
+static void gates_of(const struct world *w, int64_t rows, const float *const *state, float *const *gates)
 {
-    int64_t width = w->width, stride = round_up(3 * width, LANES);
-    products(w->recurrent, 3 * width, width, rows, state, gates, stride);
-    for (int64_t row = 0; row < rows; row++) {
-        const float *gate = gates + row * stride, *in = w->input + action[row] * 3 * width, *h = state[row];
-        for (int64_t j = 0; j < width; j += WIDTH) {
-            int64_t left = width - j;
-            vec r = vsigmoid(load_some(gate + j, left) + load_some(in + j, left));
-            vec z = vsigmoid(load_some(gate + width + j, left) + load_some(in + width + j, left));
-            vec inner = load_some(gate + 2 * width + j, left) + load_some(w->bias + j, left);
-            vec n = vtanh(load_some(in + 2 * width + j, left) + r * inner);
-            store_some(after[row] + j, n + z * (load_some(h + j, left) - n), left);
-        }
+    products(w->recurrent, 3 * w->width, w->width, rows, state, gates);
+}
+
+/* The state after an action. */
+static void step(const struct world *w, const float *gates, int64_t action, const float *state, float *after)
+{
+    int64_t width = w->width;
+    const float *in = w->input + action * 3 * width;
+    for (int64_t j = 0; j < width; j += WIDTH) {
+        int64_t left = width - j;
+        vec r = vsigmoid(load_some(gates + j, left) + load_some(in + j, left));
+        vec z = vsigmoid(load_some(gates + width + j, left) + load_some(in + width + j, left));
+        vec inner = load_some(gates + 2 * width + j, left) + load_some(w->bias + j, left);
+        vec n = vtanh(load_some(in + 2 * width + j, left) + r * inner);
+        store_some(after + j, n + z * (load_some(state + j, left) - n), left);
     }
 }
 
 /* What the heads say: logits, `values` of them, a reward, an end. */
-static void heads(const struct world *w, int64_t rows, float *const *state, float *out, int64_t stride)
+static void heads(const struct world *w, int64_t rows, const float *const *state, float *const *out)
 {
     int64_t outputs = outputs_of(w);
-    products(w->heads, outputs, w->width, rows, (const float *const *)state, out, stride);
+    products(w->heads, outputs, w->width, rows, state, out);
     for (int64_t row = 0; row < rows; row++)
         for (int64_t j = 0; j < outputs; j += WIDTH)
-            store_some(out + row * stride + j,
-                       load_some(out + row * stride + j, outputs - j) + load_some(w->heads_bias + j, outputs - j),
+            store_some(out[row] + j, load_some(out[row] + j, outputs - j) + load_some(w->heads_bias + j, outputs - j),
                        outputs - j);
 }
 
