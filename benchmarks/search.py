@@ -24,6 +24,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import _report
 import torch
 
+from think.core.device import keep_freed_memory
 from think.core.planning import native
 from think.core.planning.gru import GruWorld
 from think.core.planning.rules import Gumbel, Puct, SearchSettings
@@ -31,6 +32,8 @@ from think.core.planning.search import Result, gumbel_noise
 from think.kernels.native import library
 
 ACTIONS, WIDTH, CONSIDERED = 32, 256, 16
+MOST_IN_TORCH = 512
+"Simulations from which on the search in torch is left out: it takes seconds."
 RULES = {"gumbel": Gumbel(considered=CONSIDERED), "puct": Puct()}
 Paths = dict[tuple[int, ...], int]
 
@@ -164,10 +167,8 @@ def measure(gru: GruWorld, positions: int, settings: SearchSettings, samples: in
         found = native.search(states, gru, settings, noise=noise, implementation=native.NATIVE)
         row["alike"] = alike(found, peers["mctx"].search(given))
         competitors = {name: partial(peer.search, given) for name, peer in peers.items()}
-    competitors |= {
-        name: partial(native.search, states, gru, settings, noise=noise, implementation=name)
-        for name in (native.NATIVE, native.TORCH)
-    }
+    for name in (native.NATIVE, native.TORCH)[: 2 if positions * settings.simulations <= MOST_IN_TORCH else 1]:
+        competitors[name] = partial(native.search, states, gru, settings, noise=noise, implementation=name)
     row["competitors"] = compare(competitors, samples)
     ours = row["competitors"][native.NATIVE]
     row["simulations per second"] = 1e3 * positions * settings.simulations / ours["median"]
@@ -202,6 +203,7 @@ def main() -> None:
     asked = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.cores])
     torch.set_num_threads(asked.cores)
+    keep_freed_memory()  # as training does
     torch.manual_seed(0)
     gru = GruWorld(ACTIONS, WIDTH)
     rows = []

@@ -69,12 +69,12 @@ def _search(
     tree: Tree | None,
 ) -> Result:
     old = 0 if tree is None else tree.room
-    positions, places = len(states) if tree is None else tree.positions, old + settings.simulations + (tree is None)
+    positions, places = states.shape[0] if tree is None else tree.positions, old + settings.simulations + (tree is None)
     trees = Trees.room(positions, places, world.actions, world.width)
     found = _view(trees, world.actions)
     expect_noise(settings, found, noise)
     if noise is not None and isinstance(settings.rule, Gumbel):
-        noise = (settings.rule.noise * noise).to(torch.float32).contiguous()
+        noise = (noise if settings.rule.noise == 1 else settings.rule.noise * noise).float().contiguous()
     if tree is None:
         if legal is not None:
             expect_shape("legal", legal, found)
@@ -87,12 +87,14 @@ def _search(
         inherited = trees.used.clone()
     weights, rule = packed(world), rule_of(settings)
     run(trees, weights, rule, settings.simulations, fresh=tree is None, noise=noise, legal=legal)
-    if bool(trees.problem.any()):
-        _complain(trees, found)
+    if any(problems := trees.problem.tolist()):
+        if Problem.NO_LEGAL_ACTION in problems:
+            begin(found, None)
+        expect_finite(found)
     return Result(
         action=trees.chosen,
-        policy=trees.policy[:, : world.actions],
-        visits=trees.made[:, : world.actions],
+        policy=_without_padding(trees.policy, world.actions),
+        visits=_without_padding(trees.made, world.actions),
         considered=trees.began_with,
         inherited=inherited,
         tree=found,
@@ -109,13 +111,17 @@ def _view(trees: Trees, actions: int) -> Tree:
         evaluated=trees.evaluated,
         reward=trees.reward,
         terminal=trees.terminal,
-        logits=trees.logits[..., :actions],
-        child=trees.child[..., :actions],
-        taken=trees.taken[..., :actions],
-        q=trees.q[..., :actions],
+        logits=_without_padding(trees.logits, actions),
+        child=_without_padding(trees.child, actions),
+        taken=_without_padding(trees.taken, actions),
+        q=_without_padding(trees.q, actions),
         used=trees.used,
-        shelf=Tensors(trees.states.flatten(0, 1)),
+        shelf=Tensors(trees.states.view(-1, trees.states.shape[2])),
     )
+
+
+def _without_padding(values: Tensor, actions: int) -> Tensor:
+    return values if values.shape[-1] == actions else values[..., :actions]
 
 
 def _copy(tree: Tree, into: Trees) -> None:
@@ -130,24 +136,22 @@ def _copy(tree: Tree, into: Trees) -> None:
     into.states[:, :old] = tree.shelf.read(torch.arange(tree.positions * old)).view(tree.positions, old, -1)
 
 
-def _complain(trees: Trees, found: Tree) -> None:
-    if bool((trees.problem == Problem.NO_LEGAL_ACTION).any()):
-        begin(found, None)
-    expect_finite(found)
-
-
 # ---- what native code reads ------------------------------------------------------------------------------------------
 
-_PACKED: "WeakKeyDictionary[GruWorld, tuple[tuple[object, ...], Weights]]" = WeakKeyDictionary()
+_PACKED: "WeakKeyDictionary[GruWorld, tuple[list[Tensor], tuple[object, ...], Weights]]" = WeakKeyDictionary()
+"Of each world: its parameters, what they were when they were packed, and the packed ones."
 
 
 def packed(world: GruWorld) -> Weights:
     """The weights as they are now; packed again only when one of them has changed."""
-    now = (world.squash, world.caution, *((p.data_ptr(), p._version) for p in world.parameters()))
+    # `parameters()` takes as long as a search of a few simulations
+    layers = [layer._parameters.values() for layer in world._modules.values() if layer is not None]
+    parameters = [parameter for layer in layers for parameter in layer if parameter is not None]
+    now = (world.squash, world.caution, *((id(p), p.data_ptr(), p._version) for p in parameters))
     known = _PACKED.get(world)
-    if known is None or known[0] != now:
-        known = _PACKED[world] = now, _pack(world)
-    return known[1]
+    if known is None or known[1] != now:
+        known = _PACKED[world] = parameters, now, _pack(world)  # holding them keeps their ids theirs
+    return known[2]
 
 
 def _pack(world: GruWorld) -> Weights:

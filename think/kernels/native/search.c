@@ -48,7 +48,7 @@ struct group {
     const struct search *search;
     struct position *positions;
     struct request *requests;
-    float *gates, *heads[ROWS], *work;
+    float *gates, *heads[ROWS], *work, *step;
     int32_t *products; /* of all positions */
     int64_t count, stride, kept, room; /* stride: floats of a product; kept: how many there are; room: how many fit */
 };
@@ -285,7 +285,8 @@ static void answer(struct group *g, int64_t from, int64_t rows)
         const struct request *r = &g->requests[from + row];
         const struct tree *t = &r->position->tree;
         float *after = t->states + r->node * t->width;
-        step(w, g->gates + r->position->product[r->parent] * g->stride, r->action, t->states + r->parent * t->width, after);
+        const float *gates = g->gates + r->position->product[r->parent] * g->stride;
+        step(w, gates, r->action, t->states + r->parent * t->width, after, g->step);
         state[row] = after;
     }
     heads(w, rows, state, g->heads);
@@ -307,7 +308,8 @@ static int run_group(const void *job, int64_t task)
     struct group g = {.search = s, .count = count, .stride = round_up(3 * w->width, LANES)};
     g.room = nodes < KEPT / 4 / g.stride ? nodes : KEPT / 4 / g.stride;
     g.room = g.room > count * most ? g.room : count * most;
-    size_t floats = (size_t)(g.room * g.stride + ROWS * out + stride + 2 * count * stride + round_up(nodes, LANES));
+    size_t floats = (size_t)(g.room * g.stride + ROWS * out + stride + 2 * count * stride + round_up(nodes, LANES) +
+                             2 * round_up(w->width, LANES));
     char *memory = think_scratch(4 * floats + sizeof(struct position) * (size_t)count +
                                  sizeof(struct request) * (size_t)(count * most) + 8 * (size_t)most);
     if (!memory)
@@ -317,7 +319,8 @@ static int run_group(const void *job, int64_t task)
     for (int64_t row = 0; row < ROWS; row++, next += out)
         g.heads[row] = next;
     g.work = next;
-    float *own = g.work + stride;
+    g.step = g.work + stride;
+    float *own = g.step + 2 * round_up(w->width, LANES);
     g.products = (int32_t *)(own + 2 * count * stride);
     memset(g.products, 0xff, 4 * (size_t)nodes);
     g.positions = (struct position *)(g.products + round_up(nodes, LANES));

@@ -45,18 +45,21 @@ static void gates_of(const struct world *w, int64_t rows, const float *const *st
     products(w->recurrent, 3 * w->width, w->width, rows, state, gates);
 }
 
-/* The state after an action. */
-static void step(const struct world *w, const float *gates, int64_t action, const float *state, float *after)
+/* The state after an action; work: 2 width floats. */
+static void step(const struct world *w, const float *gates, int64_t action, const float *state, float *after, float *work)
 {
     int64_t width = w->width;
-    const float *in = w->input + action * 3 * width;
+    const float *in = w->input + action * 3 * width, *update = work + width;
+    for (int64_t j = 0; j < 2 * width; j += WIDTH) {
+        int64_t left = 2 * width - j;
+        store_some(work + j, vsigmoid(load_some(gates + j, left) + load_some(in + j, left)), left);
+    }
+    gates += 2 * width, in += 2 * width;
     for (int64_t j = 0; j < width; j += WIDTH) {
         int64_t left = width - j;
-        vec r = vsigmoid(load_some(gates + j, left) + load_some(in + j, left));
-        vec z = vsigmoid(load_some(gates + width + j, left) + load_some(in + width + j, left));
-        vec inner = load_some(gates + 2 * width + j, left) + load_some(w->bias + j, left);
-        vec n = vtanh(load_some(in + 2 * width + j, left) + r * inner);
-        store_some(after + j, n + z * (load_some(state + j, left) - n), left);
+        vec inner = load_some(gates + j, left) + load_some(w->bias + j, left);
+        vec n = vtanh(load_some(in + j, left) + load_some(work + j, left) * inner);
+        store_some(after + j, n + load_some(update + j, left) * (load_some(state + j, left) - n), left);
     }
 }
 

@@ -35,6 +35,14 @@ def stride(actions: int) -> int:
     return padded(actions)
 
 
+class _World(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("width", "actions", "values", "has_reward", "has_end", "squash")),
+        ("caution", ctypes.c_float),
+        *((name, ctypes.c_void_p) for name in ("recurrent", "input", "bias", "heads", "heads_bias")),
+    )
+
+
 class Weights:
     """The numbers of a GRU world in the order in which native code reads them; a copy.
 
@@ -58,13 +66,16 @@ class Weights:
         caution: float,
     ):
         self.width, self.actions = recurrent.shape[1], input.shape[0]
-        self.values, self.reward, self.end, self.squash, self.caution = values, reward, end, squash, caution
         self.recurrent, self.heads = _packed(recurrent), _packed(heads)
         known = recurrent_bias.clone()
         self.bias = known[2 * self.width :].clone()
         known[2 * self.width :] = 0.0
         self.input = (input + known).contiguous()
         self.heads_bias = heads_bias.clone()
+        self.world = _World(
+            *(self.width, self.actions, values, reward, end, squash, caution),
+            *(part.data_ptr() for part in (self.recurrent, self.input, self.bias, self.heads, self.heads_bias)),
+        )
 
 
 def _packed(matrix: Tensor) -> Tensor:
@@ -86,7 +97,7 @@ class Rule:
     depth: int
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Trees:
     """What native code writes: the tensors of `core/planning/tree.py`, actions padded to S, and those of a result.
 
@@ -117,40 +128,35 @@ class Trees:
     def room(positions: int, places: int, actions: int, width: int) -> "Trees":
         """Memory for trees and results."""
         nodes, wide = (positions, places), (positions, places, stride(actions))
-        whole, number = torch.int64, torch.int32
+        parent, action = torch.empty(2, *nodes, dtype=torch.int64).unbind()
+        used, problem, chosen, began_with = torch.empty(4, positions, dtype=torch.int64).unbind()
+        total, evaluated, reward = torch.empty(3, *nodes).unbind()
+        logits, q, prior = torch.empty(3, *wide).unbind()
         return Trees(
-            parent=torch.empty(nodes, dtype=whole),
-            action=torch.empty(nodes, dtype=whole),
-            child=torch.empty(wide, dtype=whole),
-            used=torch.empty(positions, dtype=whole),
-            visits=torch.empty(nodes, dtype=number),
-            taken=torch.empty(wide, dtype=number),
-            total=torch.empty(nodes),
-            evaluated=torch.empty(nodes),
-            reward=torch.empty(nodes),
-            logits=torch.empty(wide),
-            q=torch.empty(wide),
+            parent=parent,
+            action=action,
+            child=torch.empty(wide, dtype=torch.int64),
+            used=used,
+            visits=torch.empty(nodes, dtype=torch.int32),
+            taken=torch.empty(wide, dtype=torch.int32),
+            total=total,
+            evaluated=evaluated,
+            reward=reward,
+            logits=logits,
+            q=q,
             states=torch.empty(*nodes, width),
-            prior=torch.empty(wide),
+            prior=prior,
             terminal=torch.empty(nodes, dtype=torch.bool),
-            problem=torch.empty(positions, dtype=whole),
-            chosen=torch.empty(positions, dtype=whole),
-            began_with=torch.empty(positions, dtype=whole),
+            problem=problem,
+            chosen=chosen,
+            began_with=began_with,
             policy=torch.empty(positions, wide[2]),
-            made=torch.empty(positions, wide[2], dtype=number),
+            made=torch.empty(positions, wide[2], dtype=torch.int32),
         )
 
 
 _TREE = tuple(field.name for field in fields(Trees))[:14]
 _RESULT = ("problem", "chosen", "began_with", "policy", "made")
-
-
-class _World(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("width", "actions", "values", "has_reward", "has_end", "squash")),
-        ("caution", ctypes.c_float),
-        *((name, ctypes.c_void_p) for name in ("recurrent", "input", "bias", "heads", "heads_bias")),
-    )
 
 
 class _Rule(ctypes.Structure):
@@ -196,11 +202,7 @@ def run(
     """
     passes = rule.passes
     search = _Search(
-        world=_World(
-            *(weights.width, weights.actions, weights.values, weights.reward, weights.end, weights.squash),
-            weights.caution,
-            *(part.data_ptr() for part in _parts(weights)),
-        ),
+        world=weights.world,
         rule=_Rule(
             *(passes is not None, rule.visit_offset, rule.value_scale, rule.exploration, rule.growth, rule.discount),
             rule.depth,
@@ -209,7 +211,7 @@ def run(
             *(getattr(trees, name).data_ptr() for name in _TREE),
             *(trees.parent.shape[1], trees.q.shape[2], weights.width),
         ),
-        positions=len(trees.used),
+        positions=trees.used.shape[0],
         simulations=simulations,
         fresh=fresh,
         considered=0 if passes is None else len(passes) - 1,
@@ -221,7 +223,3 @@ def run(
     )
     if library.function("search")(ctypes.byref(search), ctypes.c_int64(torch.get_num_threads())):
         raise MemoryError("native search: no memory for its scratch space")
-
-
-def _parts(weights: Weights) -> tuple[Tensor, ...]:
-    return weights.recurrent, weights.input, weights.bias, weights.heads, weights.heads_bias
