@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; d
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
 INSTALLED := $(VENV)/.installed
 BENCH ?= .venv-bench
-PEERS := transformers==5.23.0 flash-linear-attention==0.6.0
+PEERS := transformers==5.23.0 flash-linear-attention==0.6.0 mctx==0.0.71 jax==0.10.2
 THINK := $(BIN)/think
 DEMO ?= runs/demo
 PROMPT ?= Once upon a time

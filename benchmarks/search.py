@@ -1,12 +1,14 @@
 """Simulations per second of the search, beside mctx: the same GRU of width 256, the same policy and value heads.
 
 python benchmarks/search.py [--samples 9] [--cores 2] [--batches 1 16 64] [--simulations 32 128] [--rule gumbel]
+                            [--embeddings]
 
 Both search the same weights with the same Gumbel noise, alternate in one process, and keep the whole tree. Their trees
 are compared before anything is timed: "alike" is the share of positions where all visits of all nodes are equal (a tie
 within float32 makes one differ now and then). mctx gets the products of its action embeddings beforehand, as the native
-search has them; "mctx, embeddings" computes them at every step. `mctx ms` is the faster one. CPU milliseconds are those
-of all threads: they tell what a busy machine hides. Without mctx (`make bench-setup` brings it) only ours are timed.
+search has them; with --embeddings it is also timed computing them at every step. CPU milliseconds are those of all
+threads: on a busy machine they tell more than the clock. Without mctx (`make bench-setup` brings it) only ours are
+timed.
 """
 
 import argparse
@@ -32,7 +34,7 @@ from think.core.planning.search import Result, gumbel_noise
 from think.kernels.native import library
 
 ACTIONS, WIDTH, CONSIDERED = 32, 256, 16
-MOST_IN_TORCH = 512
+MOST_IN_TORCH = 128
 "Simulations from which on the search in torch is left out: it takes seconds."
 RULES = {"gumbel": Gumbel(considered=CONSIDERED), "puct": Puct()}
 Paths = dict[tuple[int, ...], int]
@@ -152,7 +154,7 @@ def compare(competitors: dict[str, Callable[[], object]], samples: int) -> dict[
     }
 
 
-def measure(gru: GruWorld, positions: int, settings: SearchSettings, samples: int) -> dict[str, Any]:
+def measure(gru: GruWorld, positions: int, settings: SearchSettings, samples: int, embeddings: bool) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(1)
     states = torch.randn(positions, WIDTH, generator=generator)
     noise = gumbel_noise(settings, positions, ACTIONS, generator)
@@ -161,7 +163,9 @@ def measure(gru: GruWorld, positions: int, settings: SearchSettings, samples: in
     if importlib.util.find_spec("mctx"):
         import jax.numpy as jnp
 
-        peers = {"mctx": Peer(gru, settings, False), "mctx, embeddings": Peer(gru, settings, True)}
+        peers = {"mctx": Peer(gru, settings, False)}
+        if embeddings:
+            peers["mctx, embeddings"] = Peer(gru, settings, True)
         given = jnp.asarray(states.numpy())
         noise = peers["mctx"].noise(positions)
         found = native.search(states, gru, settings, noise=noise, implementation=native.NATIVE)
@@ -200,6 +204,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--simulations", type=int, nargs="+", default=[32, 128])
     parser.add_argument("--rule", choices=RULES, nargs="+", default=["gumbel"])
+    parser.add_argument("--embeddings", action="store_true", help="time mctx with the product of every embedding, too")
     asked = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.cores])
     torch.set_num_threads(asked.cores)
@@ -211,7 +216,7 @@ def main() -> None:
         for positions in asked.batches:
             for simulations in asked.simulations:
                 settings = SearchSettings(simulations=simulations, rule=RULES[rule])
-                rows.append(measure(gru, positions, settings, asked.samples))
+                rows.append(measure(gru, positions, settings, asked.samples, asked.embeddings))
                 show(rows[-1])
     figures = {"cores": asked.cores, "instructions": library.level(), "rows": rows}
     print("written:", _report.write("search", figures).name)

@@ -146,7 +146,7 @@ def packed(world: GruWorld) -> Weights:
     """The weights as they are now; packed again only when one of them has changed."""
     # `parameters()` takes as long as a search of a few simulations
     layers = [layer._parameters.values() for layer in world._modules.values() if layer is not None]
-    parameters = [parameter for layer in layers for parameter in layer if parameter is not None]
+    parameters: list[Tensor] = [parameter for layer in layers for parameter in layer if parameter is not None]
     now = (world.squash, world.caution, *((id(p), p.data_ptr(), p._version) for p in parameters))
     known = _PACKED.get(world)
     if known is None or known[1] != now:
