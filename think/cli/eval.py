@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from think.cli.console import console
+from think.cli.eval_identity import identity
 from think.cli.options import Changes, Json, Preset
 from think.core.errors import UsageError
 
@@ -24,6 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Test what models can do: follow a state, find again what they saw",
 )
+
+app.command()(identity)
 
 
 def _names(incomplete: str) -> list[str]:
