@@ -13,9 +13,9 @@ def text(title: str, reports: Sequence[Report], plots: Mapping[str, Sequence[str
     lines = [
         f"# {title}",
         "",
-        "Written by `think ablate page` from the ledger of the runs, not edited by hand. A difference is variant",
-        f"minus base, mean over pairs of equal seed, data, order and tokens, with its {LEVEL:.0%} interval. That nobody",
-        "can tell does not say that there is none: `detectable`, in a report, is what as many pairs would have found.",
+        "Written by `think ablate page` from the ledger of the runs, not edited by hand. A difference is variant minus",
+        f"base over pairs of equal seed, data, order and tokens, with its {LEVEL:.0%} interval. 'Cannot tell' does not",
+        "say that there is none: `detectable`, in a report, is what as many pairs would have found.",
         "",
     ]
     rows = [
