@@ -138,6 +138,26 @@ def test_bytes_do_not_depend_on_threads_nor_on_the_batch(depth: int | None) -> N
     )
 
 
+def test_products_that_were_forgotten_are_made_again() -> None:
+    """More nodes are gone on from than there is room for products; each position alone has room for all of its own."""
+    width, positions = 768, 24
+    gru, roots = world(3, width, "plain"), states(positions, width)
+    asked = SearchSettings(simulations=300, rule=Puct())
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        whole = native.search(roots, gru, asked, implementation="native")
+    finally:
+        torch.set_num_threads(threads)
+    kept = 2**25 // 4 // (3 * width)
+    assert int((whole.tree.taken.sum(-1) > 0).sum()) > kept > asked.simulations
+    for position in (0, positions - 1):
+        one = native.search(roots[position, None], gru, asked, implementation="native")
+        assert all(
+            torch.equal(a[0], b[position]) for a, b in zip(everything(one)[:12], everything(whole), strict=False)
+        )
+
+
 def test_weights_that_change_are_packed_again() -> None:
     gru, roots = world(6, 16, "plain"), states(2, 16)
     asked = SearchSettings(simulations=10, rule=Puct())
@@ -178,7 +198,7 @@ def test_what_it_cannot_do() -> None:
     with pytest.raises(MachineCannot, match="float64"):
         native.search(roots.double(), gru.double(), asked, implementation="native")
     assert native.resolve(roots.double()) == "torch"
-    with pytest.raises(MachineCannot, match="no implementation 'numba'"):
+    with pytest.raises(UsageError, match="no implementation 'numba'"):
         native.search(roots, gru, asked, implementation="numba")
     gru.float()
     with pytest.raises(BadData, match="position 1 of 2 has no legal action"):

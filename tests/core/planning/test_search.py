@@ -1,5 +1,7 @@
 """The search on many positions is the reference on each of them."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -216,6 +218,34 @@ def test_eight_simulations_find_the_best_of_sixteen_actions_that_the_prior_has_w
         assert rate(Gumbel(considered=considered, noise=noise, value_scale=scale), logits, worth, random) >= 0.9
     assert rate(Puct(), logits, worth, random) < 0.3
     assert rate_of_infinite_bounds(logits, worth) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("base", "change"),
+    [
+        ({}, {"simulations": 31}),
+        ({}, {"discount": 0.5}),
+        ({}, {"depth": 2}),
+        ({}, {"rule": {"considered": 3}}),
+        ({}, {"rule": {"noise": 4.0}}),
+        ({}, {"rule": {"visit_offset": 5.0}}),
+        ({}, {"rule": {"value_scale": 1.0}}),
+        ({"rule": {"kind": "puct"}}, {"rule": {"kind": "puct", "exploration": 8.0}}),
+        ({"rule": {"kind": "puct"}}, {"rule": {"kind": "puct", "growth": 3.0}}),
+    ],
+    ids=str,
+)
+def test_every_setting_changes_the_tree(base: dict[str, Any], change: dict[str, Any]) -> None:
+    table, states = Table.draw(2, 25, 7, ends=0.05), torch.tensor([0])
+    trees = []
+    for changes in (base, base | change):
+        rule = {"kind": "gumbel", "considered": 4} if "rule" not in base else {}
+        settings = SearchSettings.model_validate(
+            {"simulations": 40, "discount": 0.9, **changes, "rule": rule | changes.get("rule", {})}
+        )
+        noise = gumbel_noise(settings, 1, 7, torch.Generator().manual_seed(0))
+        trees.append(figures(search(states, table.batched(), settings, noise=noise).tree, 0))
+    assert trees[0] != trees[1]
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------------

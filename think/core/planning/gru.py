@@ -1,6 +1,6 @@
 """A GRU that foresees: states step by actions, and linear heads tell what a state is worth.
 
-    h' = GRU(E[action], h)          logits = P h + p          value = mean_k v_k - caution std_k v_k          [B, 3]
+    h' = GRU(E[action], h)          logits = P h + p          value = mean_k v_k - caution std_k v_k
 
 One value head or several; their mean less a multiple of their standard deviation is a cautious value. Without a reward
 head the value of a state that ends the world is paid as the reward of the step into it, and 0 before. Without an end

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from think.core.errors import MachineCannot
+from think.core.errors import MachineCannot, UsageError
 from think.core.planning.gru import GruWorld
 from think.core.planning.rules import Gumbel, SearchSettings
 from think.core.planning.search import Result, begin, expect_finite, expect_noise, expect_shape
@@ -37,7 +37,7 @@ def search(
     """Search from a batch of states; arguments and errors as those of `search.search`.
 
     implementation: "native" for float32 on the processor, "torch" anywhere, "auto" the first of them that can.
-    Raises MachineCannot when native is asked for and cannot run.
+    Raises MachineCannot when native is asked for and cannot run, UsageError for an unknown implementation.
     """
     if resolve(states, implementation) == TORCH:
         return search_in_torch(states, world.world(), settings, noise=noise, legal=legal, tree=tree)
@@ -49,7 +49,7 @@ def search(
 def resolve(states: Tensor, implementation: str = AUTO) -> str:
     """What searches these states: "native" or "torch"."""
     if implementation not in IMPLEMENTATIONS:
-        raise MachineCannot(
+        raise UsageError(
             f"there is no implementation {implementation!r} of a search", expected=", ".join(IMPLEMENTATIONS)
         )
     reason = lacking()
