@@ -39,7 +39,9 @@ COMMANDS: dict[str, Entry] = {
         "Gates",
     ),
     "eval": Entry(
-        "think.cli.eval:app", "Test what models can do: follow a state, find again what they saw", "Training"
+        "think.cli.eval:app",
+        "Test what models can do: solve puzzles, follow a state, find again what they saw",
+        "Training",
     ),
     "handoff": Entry(
         "think.cli.handoff:app", "Hand tasks on: one active task, checks and evidence for done, a summary", "Gates"

@@ -8,6 +8,7 @@ import typer
 
 from think.cli.console import console
 from think.cli.eval_identity import identity
+from think.cli.eval_reasoning import reasoning
 from think.cli.options import Changes, Json, Preset
 from think.core.errors import UsageError
 
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Test what models can do: follow a state, find again what they saw",
+    help="Test what models can do: solve puzzles, follow a state, find again what they saw",
 )
-
+app.command()(reasoning)
 app.command()(identity)
 
 

@@ -11,7 +11,7 @@ from think.core.errors import BadData
 SMALLEST_BLOCK, LARGEST_BLOCK = 16, 1024
 "Puzzles drawn at once: few at first, since drawing one may be slow, then more, since many at once are faster."
 
-FRUITLESS = 65_536
+FRUITLESS = 16_384
 "Draws without any new puzzle before we say that there are no more."
 
 SEED_STRIDE = 1 << 40
@@ -38,7 +38,7 @@ def distinct(task: Task, settings: Any, split: Split, count: int, seed: int) -> 
         since = 0 if len(found) > before else since + 1
         if since > FRUITLESS:
             raise BadData(
-                f"the {split} split has {len(found)} different puzzles, {count} were asked for",
+                f"{FRUITLESS:,} draws gave no new puzzle of the {split} split; {len(found)} of {count} were found",
                 where=str(settings.kind),
                 expected=f"at most {len(found)}",
             )

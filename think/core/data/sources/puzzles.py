@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from think.core.data import puzzles
 from think.core.data.puzzles import Split
-from think.core.data.puzzles.choice import TaskChoice, name_of, standard, task_of
+from think.core.data.puzzles.choice import TaskChoice, name_of, settings_for, task_of
 from think.core.data.puzzles.items import stream
 from think.core.data.sources import Document, Origin, Reading, Source, SourceSettings, Turn
 from think.core.durable import sha256_of
@@ -22,7 +22,7 @@ TYPICAL_BYTES = 60
 
 
 def _countdown() -> Any:
-    return standard("countdown")
+    return settings_for("countdown", {})
 
 
 class Settings(SourceSettings):

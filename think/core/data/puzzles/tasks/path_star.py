@@ -4,7 +4,8 @@ The edges come in random order, so the right first step is known only to who fol
 to the centre); after it there is no choice. A model that is taught to copy gold walks learns each next node from the
 one before it and never the first one: it stays at 1 / arms [Bachmann & Nagarajan, ICML 2024].
 
-Ours: `length` counts the steps of an arm, the centre not included; edges are written from the centre outwards.
+Ours: `length` counts the steps of an arm, the centre not included; edges are written from the centre outwards, and set
+apart by commas: a recurrent model with positive decays cannot count pairs [Grazzi et al., ICLR 2025].
 """
 
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ class Star(Puzzle):
     goal: str
 
     def prompt(self) -> str:
-        return "".join(self.edges) + self.start_node + self.goal
+        return ",".join(self.edges) + "/" + self.start_node + self.goal
 
     def start(self) -> Walk:
         following: dict[str, tuple[str, ...]] = {}
@@ -190,12 +191,16 @@ class Stars:
 
     def load(self, puzzles: Sequence[Star]) -> None:
         index = {name: place for place, name in enumerate(ALPHABET)}
-        nodes = np.array([[index[name] for name in puzzle.prompt()] for puzzle in puzzles], np.int64)
-        self._begin(nodes[:, :-2].reshape(len(nodes), -1, 2), nodes[:, -2], nodes[:, -1])
+        edges = np.array([[[index[name] for name in edge] for edge in puzzle.edges] for puzzle in puzzles], np.int64)
+        ends = np.array([[index[puzzle.start_node], index[puzzle.goal]] for puzzle in puzzles], np.int64)
+        self._begin(edges, ends[:, 0], ends[:, 1])
 
     def _begin(self, edges: Integers, centre: Integers, goal: Integers) -> None:
         rows = np.arange(len(edges))
-        self._prompts = np.concatenate([edges.reshape(len(edges), -1), centre[:, None], goal[:, None]], axis=1)
+        marks = np.full((*edges.shape[:2], 1), ord(","), np.uint32)
+        marks[:, -1] = ord("/")
+        shown = np.concatenate([_CODES[edges], marks], axis=2).reshape(len(edges), -1)
+        self._prompts: CodePoints = np.concatenate([shown, _CODES[centre][:, None], _CODES[goal][:, None]], axis=1)
         self._first = np.zeros((len(edges), self.actions), np.bool_)
         self._following = np.full((len(edges), self.actions), -1, np.int64)
         for edge in edges.transpose(1, 0, 2):
@@ -205,8 +210,7 @@ class Stars:
         self._node, self._goal, self._centre = centre.copy(), goal, centre
 
     def prompts(self) -> CodePoints:
-        codes: CodePoints = _CODES[self._prompts]
-        return codes
+        return self._prompts
 
     def legal(self) -> Bools:
         mask: Bools = self._first & (self._node == self._centre)[:, None]

@@ -62,7 +62,7 @@ class Chase(Puzzle):
     hops: int
 
     def prompt(self) -> str:
-        return "".join(self.table) + self.first + HOPS[self.hops - 1]
+        return ",".join(self.table) + "/" + self.first + HOPS[self.hops - 1]
 
     def start(self) -> Guess:
         return Guess(self._end())
@@ -89,7 +89,7 @@ class Chase(Puzzle):
         return f"{' '.join(self.table)}   {self.hops} steps from {self.first}"
 
     def split(self) -> Split:
-        following = np.array([[ALPHABET.index(dict(self.table)[name]) for name in ALPHABET]], np.int64)
+        following = np.array([[ALPHABET.index(self._following()[name]) for name in ALPHABET]], np.int64)
         first = np.array([ALPHABET.index(self.first)], np.int64)
         return split_of(int(_digest(following, first, np.array([self.hops], np.int64))[0]))
 

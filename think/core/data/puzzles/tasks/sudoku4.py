@@ -1,7 +1,8 @@
-"""Sudoku of 4 x 4: fill the free cells in the order of rows, so that every row, column and box holds 1 to 4 once.
+"""Sudoku of 4 x 4: say all cells in the order of rows, so that every row, column and box holds 1 to 4 once.
 
-A digit that stands in the row, column or box already cannot be placed, and no digit can be taken back: an early wrong
-one ends in a cell without a legal digit. Each puzzle has one solution.
+A given cell has one legal digit. In a free one, a digit that stands in the row, column or box already cannot be placed,
+and none can be taken back: an early wrong one ends in a cell without a legal digit. Each puzzle has one solution. The
+given cells are said too, so that the n-th action always speaks of the n-th cell.
 
 The 288 full grids fall into 12 classes of grids that differ in the names of the digits only. Splits are made of whole
 classes, so a model is never tested on a grid that it was shown under other names.
@@ -47,24 +48,25 @@ class Settings(Base):
 
 
 class Grid(Position):
-    """Digits of the cells, 0 where a cell is free."""
+    """Digits of the cells, 0 where a cell is free, and how many of them are said."""
 
-    def __init__(self, cells: tuple[int, ...]):
-        self._cells = cells
+    def __init__(self, cells: tuple[int, ...], said: int = 0):
+        self._cells, self._said = cells, said
 
     def legal(self) -> tuple[int, ...]:
-        if 0 not in self._cells:
+        if self._said == CELLS:
             return ()
-        around = {self._cells[cell] for cell in NEIGHBOURS[self._cells.index(0)]}
+        if given := self._cells[self._said]:
+            return (given - 1,)
+        around = {self._cells[cell] for cell in NEIGHBOURS[self._said]}
         return tuple(digit - 1 for digit in range(1, DIGITS + 1) if digit not in around)
 
     def play(self, action: int) -> "Grid":
-        place = self._cells.index(0)
-        return Grid((*self._cells[:place], action + 1, *self._cells[place + 1 :]))
+        return Grid((*self._cells[: self._said], action + 1, *self._cells[self._said + 1 :]), self._said + 1)
 
     @property
     def solved(self) -> bool:
-        return 0 not in self._cells and grids.is_grid(self._cells)
+        return self._said == CELLS and grids.is_grid(self._cells)
 
 
 class Sudoku(Puzzle):
@@ -73,14 +75,14 @@ class Sudoku(Puzzle):
     cells: str
 
     def prompt(self) -> str:
-        return self.cells
+        return "/".join(self.cells[row : row + DIGITS] for row in range(0, CELLS, DIGITS))
 
     def start(self) -> Grid:
         return Grid(self._digits())
 
     def gold(self, random: Random) -> str:
         (solution,) = grids.solutions(self._digits())
-        return "".join(str(digit) for digit, given in zip(solution, self.cells, strict=True) if given == ".")
+        return "".join(map(str, solution))
 
     def canonical(self) -> str:
         """The puzzle with its digits named in the order of their appearance in the solution."""
@@ -97,7 +99,7 @@ class Sudoku(Puzzle):
         return None if number == 1 else "it has no solution" if number == 0 else f"it has {number} solutions, not one"
 
     def shown(self) -> str:
-        return " / ".join(self.cells[row : row + DIGITS] for row in range(0, CELLS, DIGITS))
+        return self.prompt()
 
     def split(self) -> Split:
         (solution,) = grids.solutions(self._digits())
@@ -123,7 +125,8 @@ def draw(settings: Settings, split: Split, seeds: Integers) -> list[Sudoku]:
 
 
 class Grids:
-    """The rules for a batch. cells [B, 16]; used [B, 16] a bit for each digit that a neighbour of a cell holds."""
+    """The rules for a batch. cells [B, 16]; used [B, 16] a bit for each digit that a neighbour of a cell holds;
+    place [B] how many cells are said."""
 
     actions = DIGITS
 
@@ -140,18 +143,23 @@ class Grids:
         self._given, self._cells = cells, cells.copy()
         bits = np.where(cells > 0, 1 << (cells - 1), 0)
         self._used = np.bitwise_or.reduce(bits[:, grids.NEIGHBOUR_TABLE], axis=2)
+        self._place = np.zeros(len(cells), np.int64)
         self._find()
 
     def _find(self) -> None:
-        """Where each row stands: its first free cell, CELLS when there is none, and the digits that fit there."""
-        free = self._cells == 0
-        self._place = np.where(free.any(axis=1), free.argmax(axis=1), CELLS)
+        """The digits that may be said at the place of each row."""
         inside = np.minimum(self._place, CELLS - 1)
-        taken = self._used[np.arange(len(inside)), inside][:, None] >> np.arange(DIGITS) & 1
-        self._legal: Bools = (taken == 0) & (self._place < CELLS)[:, None]
+        rows = np.arange(len(inside))
+        given = self._given[rows, inside][:, None]
+        free = (self._used[rows, inside][:, None] >> np.arange(DIGITS) & 1) == 0
+        fits = np.where(given > 0, given == np.arange(1, DIGITS + 1), free)
+        self._legal: Bools = fits & (self._place < CELLS)[:, None]
 
     def prompts(self) -> CodePoints:
-        return np.where(self._given == 0, ord("."), self._given + ord("0")).astype(np.uint32)
+        digits = np.where(self._given == 0, ord("."), self._given + ord("0")).reshape(-1, DIGITS, DIGITS)
+        marks = np.full((*digits.shape[:2], 1), ord("/"))
+        codes: CodePoints = np.concatenate([digits, marks], axis=2).reshape(len(digits), -1)[:, :-1].astype(np.uint32)
+        return codes
 
     def legal(self) -> Bools:
         return self._legal.copy()
@@ -165,6 +173,7 @@ class Grids:
             raise ValueError(f"action {actions[row]} of row {row} is not legal")
         self._cells[going, places] = digits + 1
         self._used[going[:, None], grids.NEIGHBOUR_TABLE[places]] |= (1 << digits)[:, None]
+        self._place[going] += 1
         self._find()
         ended: Bools = np.logical_not(self._legal.any(axis=1))
         # legal digits all the way to the last cell: no two neighbours are equal, which is what solved means

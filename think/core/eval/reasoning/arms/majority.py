@@ -1,0 +1,23 @@
+"""Several drawn answers, of which the most frequent is given; of equals the likeliest [Wang et al. 2023]."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from think.core.eval.reasoning.arms import Arm, _several
+from think.core.eval.reasoning.player import Answers, Board, Player
+
+
+def _most_frequent(answers: Sequence[tuple[int, ...]], likelihood: np.ndarray) -> int:
+    votes = Counter(answers)
+    return max(range(len(answers)), key=lambda one: (votes[answers[one]], likelihood[one]))
+
+
+def answer(player: Player, board: Board, samples: int, generator: torch.Generator) -> Answers:
+    """The winner of a vote among `samples` answers."""
+    return _several.best(player, board, samples, generator, _most_frequent)
+
+
+SPEC = Arm(answer, samples=True)
