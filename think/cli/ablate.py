@@ -117,9 +117,7 @@ def page(
         typer.Argument(metavar="STUDY...", autocompletion=_studies, help="Studies, in the order of the page."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The Markdown file; its plots lie beside it.")],
-    title: Annotated[
-        str, typer.Option("--title", metavar="TEXT", help="Heading of the page.")
-    ] = "What the studies say",
+    title: Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Heading of the page.")] = None,
     data: Data = None,
     changes: ForAll = None,
     json: Json = False,
@@ -139,7 +137,8 @@ def page(
         pictures = plots.plots(found, planned.root)
         drawn[found.study.name] = list(pictures)
         files |= {f"{out.stem}/{found.study.name}/{name}.svg": content for name, content in pictures.items()}
-    _write(out.parent, files | {out.name: page.text(title, reports, drawn, out.stem).encode()})
+    heading = title or "What the studies say"
+    _write(out.parent, files | {out.name: page.text(heading, reports, drawn, out.stem).encode()})
     answer = {"page": str(out), "studies": [found.as_json() for found in reports]}
     console.result("think.ablate-page/1", _plain(answer), f"written: {out}")
 
