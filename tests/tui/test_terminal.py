@@ -92,6 +92,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "TERM": "xterm-256color",
         "LC_ALL": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
+        # what some shells and programs export; the monitor follows its terminal all the same
+        "COLUMNS": "80",
+        "LINES": "24",
     }
 
 

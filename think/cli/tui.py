@@ -205,6 +205,9 @@ def _show(folder: Path, screen: str | None, theme: str | None, *, replay: bool) 
             expected="a terminal that is not dumb, nothing redirected",
             remedy="`think tui --once` prints one frame anywhere, with --json for scripts",
         )
+    if not served:
+        for name in ("COLUMNS", "LINES"):  # exported ones would win over the terminal's own size, for good
+            os.environ.pop(name, None)
     _prepare_textual()
     from think.core.telemetry.sidecar import Sidecars, default_folder
     from think.tui.app import Monitor
