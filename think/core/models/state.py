@@ -34,7 +34,8 @@ def even(state: LayerState) -> LayerState:
     if not torch.is_grad_enabled():
         return {name: tensor.contiguous() for name, tensor in state.items()}
     asking = {
-        name: tensor if tensor.requires_grad else tensor.detach().requires_grad_() for name, tensor in state.items()
+        name: tensor.detach().requires_grad_() if tensor.is_floating_point() and not tensor.requires_grad else tensor
+        for name, tensor in state.items()
     }
     return {name: tensor.contiguous() for name, tensor in asking.items()}
 
