@@ -242,16 +242,20 @@ class Thinking(nn.Module):
         self, tokens: Int[Tensor, "B T"], state: State | None = None, reset: Bool[Tensor, "B T"] | None = None
     ) -> tuple[Float[Tensor, "B T D"], State]:
         """The normed residual stream before the logits, and the next state; arguments as in `forward`."""
-        state = self.initial_state(tokens.shape[0]) if state is None else state
-        parts, start = [], 0
-        while start < tokens.shape[1]:
-            state = self._normalised_if_due(state)
-            stop = min(tokens.shape[1], start + self._tokens_to_norm(state.position, tokens.shape[1]))
-            begins = None if reset is None else reset[:, start:stop].contiguous()
-            part, state = self._blocks(tokens[:, start:stop], state, begins)
-            parts.append(part)
-            start = stop
+        parts: list[Tensor] = []
+        state = self._pieces(tokens, state, reset, parts, every_layer=False)
         return self.norm(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)), state
+
+    def residuals(
+        self, tokens: Int[Tensor, "B T"], state: State | None = None, reset: Bool[Tensor, "B T"] | None = None
+    ) -> tuple[Float[Tensor, "B T L D"], State]:
+        """The residual stream after each block, the last one before the norm, and the next state; as `forward`.
+
+        `norm` of the last layer is what `hidden` gives.
+        """
+        parts: list[Tensor] = []
+        state = self._pieces(tokens, state, reset, parts, every_layer=True)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1), state
 
     def logits(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B T V"]:
         """Scores of every token id, softly bounded when the settings say so."""
@@ -326,15 +330,41 @@ class Thinking(nn.Module):
         layers = tuple(block.normalise(layer) for block, layer in zip(self._stack(), state.layers, strict=True))
         return State(state.position, layers)
 
+    def _pieces(
+        self,
+        tokens: Int[Tensor, "B T"],
+        state: State | None,
+        reset: Bool[Tensor, "B T"] | None,
+        parts: list[Tensor],
+        *,
+        every_layer: bool,
+    ) -> State:
+        """Run the blocks over the pieces between two StateNorms, and append what they give for each piece."""
+        state = self.initial_state(tokens.shape[0]) if state is None else state
+        start = 0
+        while start < tokens.shape[1]:
+            state = self._normalised_if_due(state)
+            stop = min(tokens.shape[1], start + self._tokens_to_norm(state.position, tokens.shape[1]))
+            begins = None if reset is None else reset[:, start:stop].contiguous()
+            part, state = self._blocks(tokens[:, start:stop], state, begins, every_layer=every_layer)
+            parts.append(part)
+            start = stop
+        return state
+
     def _blocks(
-        self, tokens: Int[Tensor, "B T"], state: State, reset: Bool[Tensor, "B T"] | None
-    ) -> tuple[Float[Tensor, "B T D"], State]:
+        self, tokens: Int[Tensor, "B T"], state: State, reset: Bool[Tensor, "B T"] | None, *, every_layer: bool
+    ) -> tuple[Float[Tensor, "B T ..."], State]:
+        """The last residuals [B, T, D], or those of every layer [B, T, L, D]."""
         x = self.embedding(tokens)
-        layers = []
+        residuals, layers = [], []
         for block, before in zip(self._stack(), state.layers, strict=True):
             x, after = block(x, even(before) if block.is_compiled else before, reset)
             layers.append(after)
-        return x, State(state.position + tokens.shape[1], tuple(layers))
+            if every_layer:
+                residuals.append(x)
+        return torch.stack(residuals, dim=2) if every_layer else x, State(
+            state.position + tokens.shape[1], tuple(layers)
+        )
 
 
 def build(settings: Settings) -> Thinking:
