@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from think.core.training.anomalies import AnomalySettings, Watch
-from think.core.training.shifts import FACTOR, WINDOW, Levels, remember, shift
+from think.core.training.shifts import Bounds, Levels, remember, shift
 
+WINDOW, FACTOR = 24, 2.0
+BOUNDS = Bounds(WINDOW, FACTOR, 4.0)
 BEGIN = 4 * WINDOW
 
 
@@ -28,8 +30,8 @@ def alarms(logarithms: np.ndarray) -> list[int]:
     series: list[float] = []
     found, before = [], False
     for at, value in enumerate(logarithms):
-        series = remember(series, math.exp(value))
-        stands = shift(series)
+        series = remember(series, math.exp(value), WINDOW)
+        stands = shift(series, BOUNDS)
         now = stands is not None and stands.happened
         if now and not before:
             found.append(at)
@@ -86,13 +88,13 @@ def test_a_spike_of_less_than_half_a_window_is_no_shift() -> None:
 def test_nothing_is_said_before_three_windows_and_bad_figures_are_passed_over() -> None:
     series: list[float] = []
     for value in [math.nan, 0.0, math.inf, -1.0, *[1.0] * (3 * WINDOW - 1)]:
-        series = remember(series, value)
-    assert shift(series) is None
+        series = remember(series, value, WINDOW)
+    assert shift(series, BOUNDS) is None
     assert len(series) == 3 * WINDOW - 1
 
 
 def test_another_length_of_the_rows_begins_anew() -> None:
-    levels = Levels()
+    levels = Levels(BOUNDS)
     for step in range(6 * WINDOW):
         length, norm = (64, 1.0) if step < 3 * WINDOW else (128, 5.0)
         stands = levels.look(length, {"gradient norm": norm})

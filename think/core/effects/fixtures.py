@@ -44,11 +44,21 @@ VARIANTS: dict[str, dict[str, Tree]] = {
 }
 "What each kind of each choice needs to be told; the first is the one of the tiny run."
 
-QUIET: Tree = {"spike": 1e9, "top_probability": 1.0, "saturated_share": 1.0, "component_ratio": 1e9, "detail_steps": 0}
+QUIET: Tree = {
+    "spike": 1e9,
+    "top_probability": 1.0,
+    "saturated_share": 1.0,
+    "component_ratio": 1e9,
+    "shift_factor": 1e9,
+    "detail_steps": 0,
+}
 "Anomaly rules that never speak, so that the cadence of everything else can be seen."
 
 COLLAPSED: Tree = {"top_probability": 0.0, "distinct_share": 1.0}
 "A fresh model predicts few distinct tokens: with these limits, that is an anomaly."
+
+SHIFTING: Tree = {"shift_window": 1, "shift_factor": 1.0001, "shift_noise": 0.0}
+"With these limits a figure that moves more than it did the step before has shifted."
 
 CROSSINGS: dict[str, Tree] = {
     "stage1.micro_batches": {"stage1.rows": 4},
@@ -56,6 +66,10 @@ CROSSINGS: dict[str, Tree] = {
     "stage1.anomalies.window": {"stage1.anomalies.spike": 1.0001, "stage1.anomalies.window": 1},
     "stage1.anomalies.top_probability": {f"stage1.anomalies.{key}": value for key, value in COLLAPSED.items()},
     "stage1.anomalies.distinct_share": {f"stage1.anomalies.{key}": value for key, value in COLLAPSED.items()},
+    **{
+        f"stage1.anomalies.{leaf}": {f"stage1.anomalies.{key}": value for key, value in SHIFTING.items()}
+        for leaf in SHIFTING
+    },
     "stage1.anomalies.detail_steps": {f"stage1.anomalies.{key}": value for key, value in COLLAPSED.items()},
     "stage1.anomalies.saturated_share": {"stage1.anomalies.saturated_share": 0.0, "stage1.telemetry.saturation": 1e-6},
     "stage1.anomalies.component_ratio": {"stage1.anomalies.component_ratio": 1.0001},
@@ -75,6 +89,9 @@ OTHERS: dict[str, list[Any]] = {
     "stage1.anomalies.distinct_share": [0.0],
     "stage1.anomalies.saturated_share": [1.0],
     "stage1.anomalies.component_ratio": [1e9],
+    "stage1.anomalies.shift_window": [100],
+    "stage1.anomalies.shift_factor": [1e9],
+    "stage1.anomalies.shift_noise": [1e9],
     "stage1.anomalies.detail_steps": [2],
     "stage1.telemetry.saturation": [1e9],
     "stage1.curriculum": [[{"from_share": 0.5, "length": 10}]],

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from think.core.training.shifts import Levels
+from think.core.training.shifts import Bounds, Levels
 from think.presets.base import Fraction, Settings, knob
 
 
@@ -38,6 +38,12 @@ class AnomalySettings(Settings):
     "share of a layer's gates beyond their useful range, above which it is an anomaly"
     component_ratio: Annotated[float, Field(gt=1.0)] = knob(10.0, acts_on="cadence")
     "ratio of the branches' gradient norms, either way, above which they are out of balance"
+    shift_window: PositiveInt = knob(24, acts_on="cadence", came_later=True)
+    "records whose median is the level of a figure; three windows are compared before a shift of the level is called"
+    shift_factor: Annotated[float, Field(gt=1.0)] = knob(2.0, acts_on="cadence", came_later=True)
+    "smallest change of level, up or down, that is a phase shift"
+    shift_noise: NonNegativeFloat = knob(4.0, acts_on="cadence", came_later=True)
+    "deviations of the figure that a change of its level must exceed to be a phase shift"
     detail_steps: NonNegativeInt = knob(20, acts_on="cadence")
     "steps of full telemetry after an anomaly"
 
@@ -59,7 +65,11 @@ class Watch:
     active: list[str] = field(default_factory=list)
     quiet_until: dict[str, int] = field(default_factory=dict)
     detail_until: int = 0
-    levels: Levels = field(default_factory=Levels)
+    levels: Levels = field(init=False)
+
+    def __post_init__(self) -> None:
+        asked = self.settings
+        self.levels = Levels(Bounds(asked.shift_window, asked.shift_factor, asked.shift_noise))
 
     def look(
         self,
