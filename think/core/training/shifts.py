@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
+LARGEST = 700.0
+"Logarithms beyond it have no float; a bound there is one that nothing crosses."
 _NORMAL = 1.4826
 "Median absolute deviation of a normal variable, inverted."
 
@@ -61,8 +63,8 @@ def shift(series: list[float], bounds: Bounds) -> Shift | None:
     old = series[: 2 * window]
     level = median(old)
     noise = _NORMAL * median(abs(value - level) for value in old)
-    needed = max(math.log(bounds.factor), bounds.noise * noise) + abs(middle - before)
-    change = newest - middle
+    needed = min(max(math.log(bounds.factor), bounds.noise * noise) + abs(middle - before), LARGEST)
+    change = max(-LARGEST, min(newest - middle, LARGEST))
     return Shift(math.exp(change), math.exp(math.copysign(needed, change)))
 
 
