@@ -1,8 +1,9 @@
 """How far a figure, and a difference, can be trusted.
 
-intervals     how far one figure can be trusted
-comparison    two recipes paired by seed: difference, verdict, noise floor, smallest detectable effect, seeds needed
-significance  paired items (McNemar), several comparisons at once (Holm), robust means (IQM)
+intervals      how far one figure can be trusted
+comparison     two recipes paired by seed: difference, verdict, noise floor, smallest detectable effect, seeds needed
+significance   paired items (McNemar), several comparisons at once (Holm), robust means (IQM)
+probabilities  predicted ones against what came: AUROC, calibration error, Platt's scaling
 """
 
 from think.core.statistics.comparison import Comparison, compare, noise_floor, seeds_needed, smallest_detectable
@@ -21,18 +22,23 @@ from think.core.statistics.intervals import (
     student,
     wilson,
 )
+from think.core.statistics.probabilities import BINS, Platt, auroc, calibration_error, platt
 from think.core.statistics.significance import holm, interquartile_mean, mcnemar
 
 __all__ = [
+    "BINS",
     "LEVEL",
     "RESAMPLES",
     "Comparison",
     "Interval",
+    "Platt",
+    "auroc",
     "block_bootstrap_mean",
     "block_bootstrap_median",
     "block_bootstrap_slope",
     "block_length",
     "bootstrap_interval",
+    "calibration_error",
     "compare",
     "holm",
     "interquartile_mean",
@@ -41,6 +47,7 @@ __all__ = [
     "median",
     "noise_floor",
     "paired_bootstrap",
+    "platt",
     "seeds_needed",
     "smallest_detectable",
     "student",
