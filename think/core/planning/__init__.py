@@ -10,6 +10,8 @@
     search      the search on many positions at once
     gru         a world model that native code can search
     native      that search, as one call
+    injection   gates by which the matrices of a state move towards those of a copy that has read a plan
+    transport   what a change of the matrices has become some tokens later
 
 `docs/planning.md` tells the equations and where they come from.
 """
