@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from think.core import plugins
-from think.core.data.puzzles import FAMILY, SPLITS, Puzzle, Task
+from think.core.data.puzzles import FAMILY, SPLITS, Position, Puzzle, Task
 from think.core.data.puzzles.batch import Positions, environment
 from think.core.data.puzzles.encoding import Encoding
 from think.core.data.puzzles.items import distinct
@@ -195,3 +195,34 @@ def test_copied_rows_go_their_own_way_and_illegal_actions_are_refused(
         actions[0] = wrong
         with pytest.raises(ValueError, match="of row 0 is not legal"):
             rules.step(actions)
+
+
+def _can_be_solved(position: Position) -> bool:
+    """By trying everything."""
+    return position.solved or any(_can_be_solved(position.play(action)) for action in position.legal())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if plugins.load(FAMILY, name).solvable])
+def test_what_can_still_be_solved_is_what_trying_everything_solves(name: str, files: dict[str, dict[str, Any]]) -> None:
+    task, settings = _task(name, files)
+    assert task.environment is not None
+    assert task.solvable is not None
+    rules = environment(task, settings, "train")
+    count = 24
+    rules.reset(np.arange(count))
+    places = [puzzle.start() for puzzle in task.draw(settings, "train", np.arange(count))]
+    random, seen, ended = np.random.default_rng(2), [], False
+    assert task.solvable(rules).all()  # every puzzle that is drawn has a solution
+    while not ended:
+        mask = rules.legal()
+        actions = (random.random(mask.shape) * mask).argmax(axis=1)
+        ended = bool(rules.step(actions)[0].all())
+        places = [
+            place if place.ended else place.play(int(action)) for place, action in zip(places, actions, strict=True)
+        ]
+        expected = [_can_be_solved(place) for place in places]
+        assert task.solvable(rules).tolist() == expected
+        assert task.solvable(rules.rows(np.arange(count)[::-1])).tolist() == expected[::-1]
+        seen += expected
+    assert 0.05 < np.mean(seen) < 0.9
+    assert expected == [place.solved for place in places]

@@ -13,5 +13,10 @@
     injection   gates by which the matrices of a state move towards those of a copy that has read a plan
     transport   what a change of the matrices has become some tokens later
 
+What a world model learns from:
+
+    trajectories   games of puzzles: solutions, the model's own, noisy and random ones, and what each place is worth
+    continuations  the same of texts
+
 `docs/planning.md` tells the equations and where they come from.
 """

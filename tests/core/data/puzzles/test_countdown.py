@@ -33,6 +33,9 @@ def test_solvable_is_what_a_search_reaches() -> None:
         reached = _reachable(tuple(map(Fraction, numbers)))
         for target in range(10, 101):
             assert (Combination(numbers=numbers, target=target).flaw() is None) == (target in reached)
+        targets = np.arange(10, 101)
+        made = table.makes(np.tile(np.array(numbers), (len(targets), 1)), targets)
+        assert made.tolist() == [target in reached for target in targets.tolist()]
         rising = tuple(sorted(numbers))
         assert {end for end in table.ends(np.array([rising]))[0].tolist() if end} == set(reached)
 

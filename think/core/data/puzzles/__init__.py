@@ -138,6 +138,7 @@ class Task:
     draw         (settings, split, seeds [B]) -> the puzzle of each seed; a pure function of each seed
     chance       settings -> probability that random legal play solves a puzzle; where it varies, the most it can be
     environment  (settings, split) -> batched rules; None: the scalar rules, one row after the other
+    solvable     rows of that environment -> whether each is solved, or can still be [B], exactly; None: nothing tells
     origins      settings -> files that the puzzles come from
     """
 
@@ -148,4 +149,5 @@ class Task:
     draw: Callable[[Any, Split, Integers], list[Any]]
     chance: Callable[[Any], float]
     environment: Callable[[Any, Split], Environment] | None = None
+    solvable: Callable[[Any], Bools] | None = None
     origins: Callable[[Any], tuple[str, ...]] = lambda settings: ()

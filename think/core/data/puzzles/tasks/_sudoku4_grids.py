@@ -7,6 +7,7 @@ from functools import cache
 from itertools import combinations, permutations, product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from think.core.data.puzzles import Bools, Integers, Split
 
@@ -51,6 +52,13 @@ def all_grids() -> Integers:
 
 def _columns_differ(rows: tuple[tuple[int, ...], ...]) -> bool:
     return all(len(set(column)) == DIGITS for column in zip(*rows, strict=True))
+
+
+@cache
+def spread_grids() -> NDArray[np.float32]:
+    """[64, 288] for each cell and digit whether a full grid has it there."""
+    spread = all_grids()[:, :, None] == np.arange(1, DIGITS + 1)
+    return np.ascontiguousarray(spread.reshape(len(spread), -1).T.astype(np.float32))
 
 
 @cache

@@ -157,10 +157,20 @@ class Combinations:
         ended: Bools = self._moves == PLACES - 1
         return ended, ended & (self._values.sum(axis=1) == self._numbers[:, -1])
 
+    def solvable(self) -> Bools:
+        """Whether the target is what is left, or can be made of it."""
+        target, found = self._numbers[:, -1], np.zeros(len(self._numbers), np.bool_)
+        for left in range(1, PLACES + 1):  # rows with as many numbers left
+            rows = np.flatnonzero(PLACES - self._moves == left)
+            # 0 sorts first and stands for a number that is gone
+            numbers = np.sort(self._values[rows], axis=1)[:, PLACES - left :]
+            found[rows] = table.makes(numbers, target[rows])
+        return found
+
     def rows(self, index: NDArray[Any]) -> "Combinations":
         copy = Combinations(self._settings, self._split)
         copy._numbers, copy._values, copy._moves = self._numbers[index], self._values[index], self._moves[index]
         return copy
 
 
-SPEC = Task(Settings, Combination, ACTIONS, NAMES, draw, lambda settings: CHANCE, Combinations)
+SPEC = Task(Settings, Combination, ACTIONS, NAMES, draw, lambda settings: CHANCE, Combinations, Combinations.solvable)

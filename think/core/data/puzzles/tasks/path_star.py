@@ -231,6 +231,18 @@ class Stars:
         finished: Bools = (self._following[rows, self._node] < 0) & (self._node != self._centre)
         return finished, finished & (self._node == self._goal)
 
+    def solvable(self) -> Bools:
+        """Whether the goal lies ahead of where each row stands, or is where it stands."""
+        rows = np.arange(len(self._node))
+        leads = np.zeros_like(self._first)
+        leads[rows, self._goal] = True
+        onwards, count = np.maximum(self._following, 0), 0
+        while (found := int(leads.sum())) > count:
+            count = found
+            leads |= (self._following >= 0) & np.take_along_axis(leads, onwards, axis=1)
+        ahead: Bools = leads[rows, self._node] | (self._node == self._centre) & (self._first & leads).any(axis=1)
+        return ahead
+
     def rows(self, index: NDArray[Any]) -> "Stars":
         copy = Stars(self._settings, self._split)
         copy._prompts, copy._first, copy._following = self._prompts[index], self._first[index], self._following[index]
@@ -243,4 +255,4 @@ def chance(settings: Settings) -> float:
     return 1 / settings.arms
 
 
-SPEC = Task(Settings, Star, ALPHABET, tuple(ALPHABET), draw, chance, Stars)
+SPEC = Task(Settings, Star, ALPHABET, tuple(ALPHABET), draw, chance, Stars, Stars.solvable)
