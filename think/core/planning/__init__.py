@@ -8,6 +8,10 @@
     tree        a batch of trees as tensors
     shelf       where the states of nodes are kept
     search      the search on many positions at once
+    critic      what a position is worth: a head a layer, calibrated
+    exact       a world whose step is the backbone's own
+    legality    the rules of puzzles as far as their legal actions go
+    controls    worlds that a search should gain nothing from
     gru         a world model that native code can search
     native      that search, as one call
     injection   gates by which the matrices of a state move towards those of a copy that has read a plan

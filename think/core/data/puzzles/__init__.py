@@ -123,6 +123,9 @@ class Environment(Protocol):
     def rows(self, index: NDArray[Any]) -> "Environment":
         """Copies of some of the rows, which may repeat."""
 
+    def put(self, index: NDArray[Any], others: Any) -> None:
+        """Replace some of the rows by those of an environment of the same task, with prompts of the same length."""
+
 
 P = TypeVar("P", bound=Puzzle)
 

@@ -59,3 +59,7 @@ class Positions:
         chosen = np.arange(len(self._places))[index]
         copy._puzzles, copy._places = [self._puzzles[row] for row in chosen], [self._places[row] for row in chosen]
         return copy
+
+    def put(self, index: NDArray[Any], others: "Positions") -> None:
+        for row, puzzle, place in zip(index.tolist(), others._puzzles, others._places, strict=True):
+            self._puzzles[row], self._places[row] = puzzle, place

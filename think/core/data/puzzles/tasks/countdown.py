@@ -172,5 +172,9 @@ class Combinations:
         copy._numbers, copy._values, copy._moves = self._numbers[index], self._values[index], self._moves[index]
         return copy
 
+    def put(self, index: NDArray[Any], others: "Combinations") -> None:
+        self._numbers[index], self._values[index] = others._numbers, others._values
+        self._moves[index] = others._moves
+
 
 SPEC = Task(Settings, Combination, ACTIONS, NAMES, draw, lambda settings: CHANCE, Combinations, Combinations.solvable)

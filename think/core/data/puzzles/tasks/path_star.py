@@ -249,6 +249,11 @@ class Stars:
         copy._node, copy._goal, copy._centre = self._node[index], self._goal[index], self._centre[index]
         return copy
 
+    def put(self, index: NDArray[Any], others: "Stars") -> None:
+        self._prompts[index], self._first[index] = others._prompts, others._first
+        self._following[index], self._node[index] = others._following, others._node
+        self._goal[index], self._centre[index] = others._goal, others._centre
+
 
 def chance(settings: Settings) -> float:
     """Only the first step has alternatives."""

@@ -192,6 +192,10 @@ class Grids:
         copy._place, copy._legal = self._place[index], self._legal[index]
         return copy
 
+    def put(self, index: NDArray[Any], others: "Grids") -> None:
+        self._given[index], self._cells[index], self._used[index] = others._given, others._cells, others._used
+        self._place[index], self._legal[index] = others._place, others._legal
+
 
 def chance(settings: Settings) -> float:
     """Of the most givens, which are the easiest."""
