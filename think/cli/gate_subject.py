@@ -205,7 +205,7 @@ def _trained_from(root: Path, digests: dict[str, str]) -> runs.RunFolder | None:
 def _digests(resolved: "Resolved[RunSettings]") -> dict[str, str]:
     """Of the settings sections, of the packed data where there are any, and of the code that measures."""
     from think.core.data.store import Packed
-    from think.core.evidence._code import code_digest
+    from think.core.provenance import code_digest
 
     digests = {name: resolved.digests[name] for name in ("model", "tokenizer", "data", "stage1")}
     digests["code"] = code_digest()

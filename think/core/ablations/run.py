@@ -19,7 +19,7 @@ from think.core.ablations.ledger import Entry, Ledger
 from think.core.ablations.measures import FAMILY
 from think.core.assembled import read_settings
 from think.core.errors import BadData, Exit, Interrupted, Terminated, ThinkError
-from think.core.evidence._code import commit, digest_of
+from think.core.provenance import commit, digest_of
 from think.core.runs import RunFolder
 from think.core.training.stop import Stop
 

@@ -18,7 +18,7 @@ from think.core.durable import replace_file, sha256_of
 from think.core.errors import BadData, Missing
 from think.core.eval.examine import TEST_SEED, examine
 from think.core.eval.scoring import Score
-from think.core.evidence._code import commit, digest_of
+from think.core.provenance import commit, digest_of
 from think.core.runs import RunFolder
 
 ROWS = 512

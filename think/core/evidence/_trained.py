@@ -13,12 +13,12 @@ from think.core.data.store import Packed, Split
 from think.core.device import resolve
 from think.core.errors import BadData, Missing, ThinkError
 from think.core.evidence import Recheck, Subject
-from think.core.evidence._code import commit
 from think.core.evidence._telemetry import Course, course, read, spans
 from think.core.gates.evidence import Absent, Source, Span
 from think.core.gates.store import Stored
 from think.core.models import build
 from think.core.models.thinking import Thinking
+from think.core.provenance import commit
 from think.core.runs import RunFolder
 from think.core.training.checkpoint import Checkpoints, verify
 from think.core.training.weights import load_weights

@@ -1,14 +1,21 @@
 """Every evaluation that fits a model of text, on the model that a finished run ended with.
 
-Parts: held_out, states, branches. One that fails is recorded with what it said, and the others go on.
+Parts: held_out, states, branches; task, where the data are rows of one task; puzzles, where they are puzzles of one
+kind. One that fails is recorded with what it said, and the others go on.
 """
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+from think.core import plugins
+from think.core.data import puzzles, tasks
+from think.core.data.puzzles.items import distinct
 from think.core.diagnostics import branches as branch_diagnostics
 from think.core.diagnostics import state_health
 from think.core.errors import ThinkError
+from think.core.eval.examine import examine
+from think.core.eval.reasoning.measure import measure
 from think.core.evidence import Producer, Subject
 from think.core.evidence._trained import Finished, finished, recheck_checkpoint, source
 from think.core.gates.evidence import Absent, EvaluationSuite, Exhibit, Metric, Worth
@@ -18,6 +25,10 @@ TOKENS = 1 << 15
 "Held-out tokens read for each evaluation and each replacement, from the head of every track."
 BLOCKS = 32
 "Blocks that they are cut into, for an interval."
+ROWS = 128
+"Test rows of a task at each size."
+PUZZLES = 256
+"Different puzzles of the validation split; the test split is left to `think eval reasoning`."
 
 
 def produce(subject: Subject) -> Exhibit | Absent:
@@ -32,10 +43,11 @@ def produce(subject: Subject) -> Exhibit | Absent:
         "held_out": _held_out,
         "states": _states,
         "branches": lambda run, asked: _branches(run, asked, worths),
+        **_of_its_data(subject),
     }
-    for name, measure in parts.items():
+    for name, run_part in parts.items():
         try:
-            metrics += measure(found, subject)
+            metrics += run_part(found, subject)
         except ThinkError as error:
             failed[name] = error.what
         except (RuntimeError, ValueError, ArithmeticError) as error:  # a model may be too broken to be measured
@@ -125,6 +137,56 @@ def _branches(run: Finished, subject: Subject, worths: list[Worth]) -> list[Metr
         for each in worths
         if each.layer is None and each.by == "zero"
     ]
+
+
+def _of_its_data(subject: Subject) -> dict[str, Callable[[Finished, Subject], list[Metric]]]:
+    """What can be asked of a model whose data are of one kind that has right answers."""
+    sources: list[Any] = [*subject.settings.data.sources]
+    kinds = [source.kind for source in sources]
+    return {"task": _task} if kinds == ["task"] else {"puzzles": _puzzles} if kinds == ["puzzles"] else {}
+
+
+def _task(run: Finished, subject: Subject) -> list[Metric]:
+    """Scaled accuracy at every size that the task is tested at: 0 is guessing, 1 is right."""
+    source: Any = subject.settings.data.sources[0]
+    sizes = tasks.load(source.task).tested
+    return [
+        Metric(
+            part="task",
+            name=f"{source.task} at {score.size}",
+            value=score.scaled.value,
+            count=score.rows,
+            low=score.scaled.low,
+            high=score.scaled.high,
+        )
+        for score in examine(run.trained.model, run.trained.packed.tokenizer, source.task, sizes, ROWS)
+    ]
+
+
+def _puzzles(run: Finished, subject: Subject) -> list[Metric]:
+    """Share solved by the likeliest actions, and by chance."""
+    source: Any = subject.settings.data.sources[0]
+    task = plugins.load(puzzles.FAMILY, source.task.kind)
+    asked = distinct(task, source.task, "validation", PUZZLES, seed=0)
+    metrics = []
+    for arm in ("greedy", "random_legal"):
+        found = measure(
+            arm,
+            run.trained.model,
+            run.trained.packed.tokenizer,
+            task,
+            source.task,
+            "validation",
+            asked,
+            samples=1,
+            seed=0,
+            advance=lambda done: None,
+        )
+        share = found.share
+        metrics.append(
+            Metric(part="puzzles", name=arm, value=share.value, count=len(asked), low=share.low, high=share.high)
+        )
+    return metrics
 
 
 SPEC = Producer(produce, recheck_checkpoint)

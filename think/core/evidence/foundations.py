@@ -11,9 +11,9 @@ from think.core.data.store import Packed
 from think.core.data.tokenizer import CONTROL, UNK, Tokenizer, train
 from think.core.errors import ThinkError
 from think.core.evidence import Producer, Subject
-from think.core.evidence._code import commit
 from think.core.evidence._kernels import comparisons, implementations
 from think.core.gates.evidence import Absent, ControlToken, Exhibit, Foundations, Source
+from think.core.provenance import commit
 
 EXPECTED = tuple(f"<|{name}|>" for name in CONTROL)
 TEXTS = 200

@@ -4,10 +4,10 @@ import torch
 
 from think.core import seeding
 from think.core.evidence import Producer, Subject
-from think.core.evidence._code import commit
 from think.core.evidence._probe import full_context
 from think.core.gates.evidence import Exhibit, InitialEntropy, Source
 from think.core.models import build
+from think.core.provenance import commit
 
 SEEDS = 3
 "Initialisations looked at, beginning with the run's own."

@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from think.core import seeding
 from think.core.evidence import Producer, Subject
-from think.core.evidence._code import commit
 from think.core.evidence._probe import (
     BEYOND,
     ROWS,
@@ -31,6 +30,7 @@ from think.core.gates.evidence import Difference, Exhibit, ModelInvariants, Sour
 from think.core.models import build
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
+from think.core.provenance import commit
 from think.core.training.optimizer import build_optimizer, coverage
 
 PERTURBED = 8

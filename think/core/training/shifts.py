@@ -9,9 +9,10 @@ Medians: a spike of fewer than W / 2 records is no shift. Minus a: a slope moves
 figure that drifts with the warm-up or the fall of the learning rate is no shift. s: a restless figure has to move
 further.
 
-Measured with W = 24, factor 2 and noise 4 on stationary autoregressive series of 200,000 records (a figure's logarithm with deviation d, correlation r
-from one record to the next), false alarms per 1,000 records: none at r = 0.5, d = 0.2 to 0.5 and at r = 0.9, d = 0.2;
-0.3 at r = 0.9, d = 0.4; 0.2 at r = 0.97, d = 0.3. A step by a factor of 3 at r = 0.5, d = 0.2 is found in W records.
+Measured with W = 24, factor 2 and noise 4 on stationary autoregressive series of 200,000 records (a figure's logarithm
+with deviation d, correlation r from one record to the next), false alarms per 1,000 records: none at r = 0.5, d = 0.2
+to 0.5 and at r = 0.9, d = 0.2; 0.3 at r = 0.9, d = 0.4; 0.2 at r = 0.97, d = 0.3. A step by a factor of 3 at r = 0.5,
+d = 0.2 is found in W records.
 """
 
 import math

@@ -6,9 +6,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-import think
-
-PACKAGE = Path(think.__file__).parent
+PACKAGE = Path(__file__).parent.parent
 
 MEASURED = ("kernels", "core/models", "core/training", "core/data/tokenizer.py", "core/gates", "core/evidence")
 "Where a change could change what a gate of a fresh model measures or says."
