@@ -128,6 +128,22 @@ class Opened:
         """Tokens that still fit before full attention would have to forget; None without such a bound."""
         return None if self._context is None else max(0, self._context - self.tokens)
 
+    def change(self, state: State) -> None:
+        """Go on from another state at this position; what was foretold for the very next token stays.
+
+        Raises ValueError for a state at another position.
+        """
+        if state.position != self.tokens:
+            raise ValueError(f"a state at position {state.position} for a text at {self.tokens}")
+        if self._decoder is not None:
+            self._decoder.load(state, [self._row])
+        self._state = state
+
+    def likeliest(self, logits: Float[Tensor, "V"]) -> int | None:
+        """The token that temperature 0 would draw by these scores; None where it would end the text."""
+        token = int((logits.cpu() + self._bias).argmax())
+        return None if token in STOPS else token
+
     def another(self) -> "Opened":
         """A second text that begins with all that this one has."""
         made = Opened(self.model, self.state, decoder=self.asked)

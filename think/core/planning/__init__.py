@@ -16,6 +16,11 @@
     native      that search, as one call
     injection   gates by which the matrices of a state move towards those of a copy that has read a plan
     transport   what a change of the matrices has become some tokens later
+    confidence  how sure a layer may be of a plan
+    planner     what deliberation asks of whoever plans, and a planner that searches in a GRU world
+    plans       what becomes of every plan
+    answer      from a copy of the state to a plan that can be injected
+    deliberate  plans made beside a text that is being written
 
 What a world model learns from:
 

@@ -110,9 +110,9 @@ class Tree:
             node = int(self.parent[position, node])
         return tuple(reversed(actions))
 
-    def line(self, position: int) -> tuple[int, ...]:
-        """The actions that were taken most often, from the root on as far as anything was tried."""
-        actions, node = [], 0
+    def line(self, position: int, node: int = 0) -> tuple[int, ...]:
+        """The actions that were taken most often, from the root or another node on, as far as anything was tried."""
+        actions = []
         while int(self.taken[position, node].max()) > 0:
             actions.append(int(self.taken[position, node].argmax()))
             node = int(self.child[position, node, actions[-1]])

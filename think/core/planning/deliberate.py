@@ -1,0 +1,301 @@
+"""Deliberation beside a text that is being written: another thread makes plans, and they move the state when they come.
+
+    with Deliberation(model, planner, settings, injection) as deliberation:
+        deliberation.begin(text)
+        for token in text.write(limits, generator):
+            deliberation.after(text, token)
+        counts = deliberation.finish()
+
+Writing never waits for a plan. A request carries a copy of the state, and requests for which there is no place are
+refused, and counted. What comes back acts from the model's next step on: what the text foretold for the very next
+token is not taken back. An error of the planner is raised where the text is written, at the next token or at the end.
+
+With `lag` set nothing runs beside the text: each plan is made at once and handed over so many tokens later, so that
+equal seeds give equal texts.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from think.core.models.state import State
+from think.core.models.thinking import Thinking
+from think.core.planning.answer import Answer, ids, plan_for, read, told
+from think.core.planning.injection import InjectionSettings, gates, inject, moves
+from think.core.planning.planner import Planner
+from think.core.planning.plans import Buffer, Counts, Fate, Plan
+from think.core.planning.transport import Change, carry, change, changed, crosses_norm
+from think.presets.base import Settings, knob
+
+
+class DeliberationSettings(Settings):
+    """When plans are made."""
+
+    every: PositiveInt = knob(16, acts_on="evaluation")
+    "tokens from one request to the next"
+    ahead: NonNegativeInt = knob(0, acts_on="evaluation")
+    "tokens that are foretold, the likeliest each time, before the plan begins; it is for the position after them"
+    queue: PositiveInt = knob(1, acts_on="evaluation")
+    "requests in work, or waiting for it, beyond which another one is refused"
+    lag: NonNegativeInt | None = knob(None, acts_on="evaluation")
+    "tokens after which a plan is handed over, nothing running beside the text; none: when it is done"
+
+
+class Text(Protocol):
+    """A text that is being written; `core.generation.Opened` is one."""
+
+    @property
+    def state(self) -> State: ...
+    @property
+    def tokens(self) -> int: ...
+    def change(self, state: State) -> None: ...
+    def likeliest(self, logits: Float[Tensor, " V"]) -> int | None: ...
+
+
+Note = Callable[[str, dict[str, Any]], None]
+"Takes a record: its kind, `search` or `injection`, and its fields."
+
+
+@dataclass(frozen=True)
+class _Request:
+    """In work. due: position of the text from which on it may be looked at."""
+
+    answer: Future[Answer]
+    due: int
+
+
+class Deliberation:
+    """Deliberates about one text at a time, any number of them one after another.
+
+    counts   of all texts so far
+    """
+
+    def __init__(
+        self,
+        model: Thinking,
+        planner: Planner,
+        settings: DeliberationSettings,
+        injection: InjectionSettings,
+        *,
+        note: Note | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.model, self.planner, self.settings, self.injection = model, planner, settings, injection
+        self.counts = Counts()
+        self._note, self._clock = note, clock
+        self._pool = ThreadPoolExecutor(1, "deliberation") if settings.lag is None else None
+        self._requests: deque[_Request] = deque()
+        self._buffer = Buffer()
+        self._generation, self._writing = 0, False
+        self._origin, self._written = 0, list[int]()
+        self._before: State | None = None
+        self._injected: dict[int, State] = {}
+
+    def __enter__(self) -> "Deliberation":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- one text ----------------------------------------------------------------------------------------------------
+
+    def begin(self, text: Text) -> None:
+        """Deliberate about this text from here on; plans for any other one are void."""
+        if self._writing:
+            self.finish()
+        self._generation += 1
+        self._writing = True
+        self._origin, self._written = text.tokens, []
+        self._injected.clear()
+        self._before = text.state.clone()
+
+    def after(self, text: Text, token: int) -> None:
+        """The text has taken in one more token: ask for a plan if one is due, and let those that came act.
+
+        Raises what the planner raised.
+        """
+        position = text.tokens
+        self._written.append(token)
+        if self._before is not None:
+            self._ask(text, self._before, token)
+            self._before = None
+        for answer in self._answers(position):
+            self._receive(answer, text)
+        if (plan := self._buffer.take(position)) is not None:
+            self._settle(plan, text)
+        if len(self._written) % self.settings.every == 0:
+            self._before = text.state.clone()  # the planner's root is a step of its own, which gives the residuals
+
+    def finish(self) -> Counts:
+        """The text has ended. What waits is abandoned; what is in work is void when it comes. Raises as `after`."""
+        self._writing = False
+        for plan in self._buffer.clear():
+            self._end(plan, Fate.UNUSED)
+        waiting, self._requests = self._requests, deque()
+        for request in waiting:
+            if request.answer.cancel():
+                self.counts.abandoned += 1
+            else:
+                self._requests.append(request)
+        for answer in self._answers(None):
+            self._receive(answer, None)
+        self._before = None
+        self._injected.clear()
+        return self.counts
+
+    def close(self) -> None:
+        """Wait for what is in work, count it, and let the thread go."""
+        if self._writing:
+            self.finish()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+        for answer in self._answers(None):
+            self._receive(answer, None)
+
+    # ---- requests ----------------------------------------------------------------------------------------------------
+
+    def _ask(self, text: Text, before: State, token: int) -> None:
+        self.counts.asked += 1
+        if len(self._requests) >= self.settings.queue:
+            self.counts.refused += 1
+            return
+        given = before, token, text.likeliest, self._generation, self._clock()
+        if self._pool is not None:
+            future = self._pool.submit(self._think, *given)
+        else:
+            future = Future()
+            future.set_result(self._think(*given))
+        self._requests.append(_Request(future, text.tokens + (self.settings.lag or 0)))
+
+    def _think(
+        self,
+        before: State,
+        token: int,
+        likeliest: Callable[[Tensor], int | None],
+        generation: int,
+        asked: float,
+    ) -> Answer:
+        started = self._clock()
+        ahead = self.settings.ahead
+        made = plan_for(self.model, self.planner, before, token, ahead, likeliest, generation, asked)
+        if self._note is None:
+            return Answer(made.plan, {})
+        times = {"waited": started - asked, "seconds": self._clock() - started}
+        where = {"generation": generation, "captured": before.position + 1, "position": made.position}
+        return Answer(made.plan, where | times | told(made.planned))
+
+    def _answers(self, position: int | None) -> Iterator[Answer]:
+        """Take out what is done, in the order of asking, and has come due; without a position all that is done."""
+        while self._requests and self._requests[0].answer.done():
+            if position is not None and position < self._requests[0].due:
+                return
+            done = self._requests.popleft().answer
+            if (error := done.exception()) is not None:
+                self.counts.failed += 1
+                raise error
+            yield done.result()
+
+    # ---- plans -------------------------------------------------------------------------------------------------------
+
+    def _receive(self, answer: Answer, text: Text | None) -> None:
+        if self._note is not None:
+            self._note("search", answer.fields)
+        plan = answer.plan
+        if plan is None:
+            self.counts.silent += 1
+            return
+        self.counts.plans += 1
+        if plan.generation != self._generation:
+            self._end(plan, Fate.FOREIGN)
+        elif text is None or not self._writing:
+            self._end(plan, Fate.UNUSED)
+        elif plan.position > text.tokens:
+            if (before := self._buffer.put(plan)) is not None:
+                self._end(before, Fate.REPLACED)
+        else:
+            self._settle(plan, text)
+
+    @torch.no_grad()
+    def _settle(self, plan: Plan, text: Text) -> None:
+        """Inject a plan whose position is here or behind, or say why not."""
+        position = text.tokens
+        lag = position - plan.position
+        if lag > self.injection.longest_lag:
+            return self._end(plan, Fate.TOO_LATE, lag=lag)
+        alpha = gates(self.injection, plan.planned.confidence, lag)
+        if not any(alpha):
+            return self._end(plan, Fate.CLOSED, lag=lag, alpha=alpha)
+        other = plan.projected != self._tokens(plan.captured, plan.position)
+        if other and self.injection.diverged == "drop":
+            return self._end(plan, Fate.DIVERGED, lag=lag)
+        state = text.state
+        if crosses_norm(self.model, plan.position, position):
+            if self.injection.crossing == "drop":
+                return self._end(plan, Fate.CROSSED, lag=lag)
+            fate, target = Fate.RECOMPUTED, read(self.model, plan.planned.tokens, state)
+        elif lag or other:
+            fate = Fate.ADAPTED if other else Fate.LATE
+            target = changed(state, self._carried(plan, position))
+        else:
+            fate, target = Fate.ON_TIME, plan.target
+        moved = inject(state, target, alpha)
+        text.change(moved)
+        self._injected[position] = moved
+        self._end(plan, fate, lag=lag, alpha=alpha, moved=moves(state, moved) if self._note else ())
+        return None
+
+    def _carried(self, plan: Plan, position: int) -> Change:
+        """What a plan would have changed, carried from where it is for to a later position of the text.
+
+        The layers' inputs are those of the text as it was written, other plans that were injected since included.
+        """
+        state, by = plan.root, change(plan.target, plan.base)
+        turns = {at for at in self._injected if plan.captured <= at < position} | {plan.position, position}
+        for stop in sorted(turns):
+            if stop > state.position:
+                between = ids(self.model, self._tokens(state.position, stop))
+                if stop > plan.position:
+                    by, state = carry(self.model, state, between, by)
+                else:
+                    state = self.model.hidden(between, state)[1]
+            if stop < position:
+                state = self._injected.get(stop, state)
+        return by
+
+    def _tokens(self, start: int, stop: int) -> tuple[int, ...]:
+        """What the text has written from one position to another."""
+        return tuple(self._written[start - self._origin : stop - self._origin])
+
+    def _end(
+        self,
+        plan: Plan,
+        fate: Fate,
+        *,
+        lag: int | None = None,
+        alpha: tuple[float, ...] = (),
+        moved: tuple[float, ...] = (),
+    ) -> None:
+        self.counts.fates[fate] += 1
+        if self._note is not None:
+            fields = {
+                "generation": plan.generation,
+                "position": plan.position,
+                "fate": fate.value,
+                "lag": lag,
+                "milliseconds": 1e3 * (self._clock() - plan.asked),
+                "alpha": list(alpha),
+                "moved": list(moved),
+                "tokens": list(plan.planned.tokens),
+            }
+            self._note("injection", fields)
