@@ -19,6 +19,7 @@ from think.core.statistics import (
     intervals,
     median,
     paired_bootstrap,
+    ratio_interval,
     wilson,
 )
 
@@ -211,3 +212,19 @@ def test_it_reads_as_a_sentence_with_its_count() -> None:
 
 def test_the_module_needs_numpy_only() -> None:
     assert not {"torch", "scipy", "pandas"} & set(vars(sys.modules[intervals.__name__]))
+
+
+def test_a_ratio_of_sums_and_its_interval() -> None:
+    random = np.random.default_rng(0)
+    below = random.integers(1, 5, 400).astype(float)
+    above = below * random.normal(0.7, 0.2, 400)
+    found = ratio_interval(above, below)
+    assert found.value == pytest.approx(above.sum() / below.sum())
+    spread = np.sqrt(((above - found.value * below) ** 2).sum()) / below.sum()  # the delta method
+    assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
+    assert found.count == 400
+    assert ratio_interval([1.0], [2.0]).low == -np.inf
+    assert ratio_interval([1.0, 0.0, 3.0], [1.0, 0.0, 3.0]).value == 1
+    for wrong in ([0.0, 0.0], [3.0, -1.0]):
+        with pytest.raises(ValueError, match="denominators"):
+            ratio_interval([1.0, 1.0], wrong)

@@ -26,6 +26,9 @@ What a world model learns from:
 
     trajectories   games of puzzles: solutions, the model's own, noisy and random ones, and what each place is worth
     continuations  the same of texts
+    dynamics       a world model over the residual streams of a backbone
+    unroll         its losses, unrolled along games
+    foresight      what it foresees on held-out games, beside standing still and beside other games' actions
 
 `docs/planning.md` tells the equations and where they come from.
 """

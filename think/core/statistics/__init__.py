@@ -19,6 +19,7 @@ from think.core.statistics.intervals import (
     mean,
     median,
     paired_bootstrap,
+    ratio_interval,
     student,
     wilson,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "noise_floor",
     "paired_bootstrap",
     "platt",
+    "ratio_interval",
     "seeds_needed",
     "smallest_detectable",
     "student",

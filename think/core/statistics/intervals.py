@@ -92,6 +92,30 @@ def paired_bootstrap(
     return _percentile(one - other, statistic, 1, resamples, seed, level)
 
 
+def ratio_interval(
+    numerators: ArrayLike,
+    denominators: ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Interval:
+    """Interval of sum(numerators) / sum(denominators), whose entries belong together, such as one pair for each game.
+
+    Denominators are not negative; resamples whose denominators are all 0 are left out.
+    """
+    one, other = checked(numerators), checked(denominators)
+    if one.shape != other.shape:
+        raise ValueError(f"{one.size} and {other.size} entries cannot be paired")
+    if not other.sum() > 0 or (other < 0).any():
+        raise ValueError("the denominators must be positive in sum, and none of them negative")
+    results = []
+    for chosen in _choices(one.size, 1, resamples, seed):
+        below = other[chosen].sum(axis=-1)
+        results.append(one[chosen][below > 0].sum(axis=-1) / below[below > 0])
+    return _interval(float(one.sum() / other.sum()), results, one.size, level, 1)
+
+
 def block_bootstrap_mean(
     values: ArrayLike,
     *,

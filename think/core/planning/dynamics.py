@@ -1,0 +1,63 @@
+"""A world model in the latent space of a backbone: what its layers would hold after actions that it has not read.
+
+    z_l = tanh(W_l r_l / rms(r_l) + b_l)       h = [z_1, …, z_L]       h' = GRU(E[action], h)
+
+r_l is the residual stream after layer l, at one token. Projections are linear and bounded, since a state of a GRU that
+starts within [-1, 1] stays there. States are those of a `GruWorld`, so every search takes them as they are.
+
+B positions   L layers   D width of the residual stream   H width of a state
+"""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from think.core.models.layers import EPSILON
+from think.core.models.roles import Role
+from think.core.planning.gru import GruWorld
+from think.presets.base import Settings, knob
+
+
+class DynamicsSettings(Settings):
+    """A latent world model."""
+
+    latent: PositiveInt = knob(64, acts_on="graph")
+    "numbers that the state keeps of each layer"
+    embedding: PositiveInt = knob(64, acts_on="graph")
+    "width of an action's embedding"
+    values: PositiveInt = knob(1, acts_on="graph")
+    "value heads; a search takes the mean of their probabilities"
+
+
+class Dynamics(nn.Module):
+    """The world model of a backbone: `root` makes states of what the backbone holds, `world` goes on from them."""
+
+    ROLES: ClassVar[dict[str, Role]] = {"weight": "matrix", "bias": "vector"}
+
+    def __init__(self, settings: DynamicsSettings, layers: int, width: int, actions: int):
+        """layers, width: of the backbone."""
+        super().__init__()
+        self.settings = settings
+        self.weight = nn.Parameter(torch.randn(layers, width, settings.latent) / width**0.5)
+        self.bias = nn.Parameter(torch.zeros(layers, settings.latent))
+        self.world = GruWorld(
+            actions,
+            layers * settings.latent,
+            embedding=settings.embedding,
+            values=settings.values,
+            end=True,
+            squash=True,
+        )
+
+    def root(self, residuals: Float[Tensor, "*B L D"]) -> Float[Tensor, "*B H"]:
+        """The state of positions at which the backbone holds these residuals."""
+        normed = residuals * torch.rsqrt(residuals.square().mean(-1, keepdim=True) + EPSILON)
+        latents = torch.einsum("...ld,ldz->...lz", normed, self.weight) + self.bias
+        return torch.tanh(latents).flatten(-2)
+
+    def layers(self, states: Float[Tensor, "*B H"]) -> Float[Tensor, "*B L Z"]:
+        """The latents of each layer in a state."""
+        return states.unflatten(-1, (self.weight.shape[0], -1))
