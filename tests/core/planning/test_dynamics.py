@@ -165,6 +165,12 @@ def test_standing_still_has_no_skill_and_the_shuffle_does_not_matter_to_it() -> 
         assert row.shuffle.value == pytest.approx(1, abs=1e-12)
         assert row.games <= 32
         assert row.skill.count == row.games
+    figures = report.figures()
+    assert figures["skill_3"] == report.rows[3].skill.value
+    assert figures["policy_0_low"] == report.rows[0].policy.low
+    assert figures["nodes_1"] == report.rows[1].nodes
+    assert "skill_0" not in figures
+    assert report.as_json()["steps"][3]["skill"]["value"] == figures["skill_3"]
 
 
 def test_perfect_foresight_has_all_skill() -> None:

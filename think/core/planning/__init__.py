@@ -26,6 +26,7 @@ What a world model learns from:
 
     trajectories   games of puzzles: solutions, the model's own, noisy and random ones, and what each place is worth
     continuations  the same of texts
+    games          which of the two the data of a run allow
     dynamics       a world model over the residual streams of a backbone
     unroll         its losses, unrolled along games
     foresight      what it foresees on held-out games, beside standing still and beside other games' actions

@@ -9,6 +9,8 @@ B games   P tokens of a prompt   K most actions of a game; actions are the token
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from think.core import seeding
 from think.core.data.puzzles import Integers
@@ -37,6 +39,11 @@ class Continuations:
                 remedy="lower the prompt",
             )
         self._places = np.cumsum(lengths[self._long] - prompt)
+
+    @property
+    def actions(self) -> Int[Tensor, " A"]:
+        """The token of each action: the vocabulary."""
+        return torch.arange(self._model.settings.vocabulary)
 
     @torch.no_grad()
     def batch(self, seed: int, rows: int, mixture: MixtureSettings) -> Trajectories:
@@ -72,12 +79,13 @@ class Continuations:
         uniform, own = random.random((len(tokens), self._steps)), np.flatnonzero(kind == OWN)
         if not len(own):
             return
-        logits, state = self._model(torch.from_numpy(tokens[own, : self._prompt]))
+        device = self._model.embedding.weight.device
+        logits, state = self._model(torch.from_numpy(tokens[own, : self._prompt]).to(device))
         logits = logits[:, -1]
         for step in range(self._steps):
-            said = drawn_from(logits.double().softmax(dim=1).numpy(), uniform[own, step])
+            said = drawn_from(logits.cpu().double().softmax(dim=1).numpy(), uniform[own, step])
             tokens[own, self._prompt + step] = said
-            logits, state = self._model.step(torch.from_numpy(said), state)
+            logits, state = self._model.step(torch.from_numpy(said).to(device), state)
 
     def _told(self, text: Integers, tokens: Integers, left: Integers, kind: Integers) -> Trajectories:
         """The games with what is known of them."""

@@ -15,6 +15,7 @@ hence the skill. Intervals resample whole games, since the nodes of one game dep
 Row 0 is what the heads read off the real latents: no foresight can be better but by chance.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -26,11 +27,13 @@ from torch import Tensor
 
 from think.core.planning.dynamics import Dynamics
 from think.core.planning.trajectories import Trajectories
-from think.core.planning.unroll import Course, Read
+from think.core.planning.unroll import Course, Read, everywhere
 from think.core.statistics import Interval, auroc, ratio_interval
 
 FARTHEST = 8
 "Steps that are foreseen."
+
+FIGURES = ("skill", "shuffle", "policy", "value", "terminal")
 
 Step = Callable[[Float[Tensor, "N H"], Int[Tensor, " N"]], Float[Tensor, "N H"]]
 "states, actions -> states"
@@ -52,7 +55,7 @@ class Foresight:
     "share of the nodes where the game is over: what `terminal` is to be held against"
 
     def as_json(self) -> dict[str, Any]:
-        figures = {name: getattr(self, name) for name in ("skill", "shuffle", "policy", "value", "terminal")}
+        figures = {name: getattr(self, name) for name in FIGURES}
         return {
             "step": self.step,
             "nodes": self.nodes,
@@ -72,6 +75,18 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         return {"dimensions": self.dimensions, "steps": [row.as_json() for row in self.rows]}
 
+    def figures(self) -> dict[str, float]:
+        """All of it, named as in skill_1, skill_1_low, skill_1_high, nodes_1; what cannot be told is left out."""
+        found = {"dimensions": self.dimensions}
+        for row in self.rows:
+            found |= {f"nodes_{row.step}": row.nodes, f"games_{row.step}": row.games, f"over_{row.step}": row.over}
+            for name in FIGURES:
+                figure = getattr(row, name)
+                if figure is not None:
+                    ends = {"": figure.value, "_low": figure.low, "_high": figure.high}
+                    found |= {f"{name}_{row.step}{end}": value for end, value in ends.items() if math.isfinite(value)}
+        return found
+
 
 @torch.no_grad()
 def foresee(dynamics: Dynamics, batches: Iterable[tuple[Trajectories, Read]], step: Step | None = None) -> Report:
@@ -82,8 +97,7 @@ def foresee(dynamics: Dynamics, batches: Iterable[tuple[Trajectories, Read]], st
     for games, seen in batches:
         real = dynamics.root(seen.residuals)
         sums.add(real[games.played])
-        start = torch.arange(games.most + 1).expand(len(games), -1)
-        course = Course(games, start)
+        course = everywhere(games)
         first = course.at(real, 0)
         foreseen = shuffled = first
         others = games.actions.roll(1, 0)
@@ -94,8 +108,8 @@ def foresee(dynamics: Dynamics, batches: Iterable[tuple[Trajectories, Read]], st
             there = course.holds(distance)
             if there.any():
                 facts = _facts(dynamics, course, seen, real, first, foreseen, shuffled, distance)
-                game = (games_before + torch.arange(len(games))).unsqueeze(1).expand_as(there)
-                tallies[distance].add(game[there], {name: fact[there] for name, fact in facts.items()})
+                game = torch.arange(games_before, games_before + len(games)).unsqueeze(1).expand(there.shape)
+                tallies[distance].add(game[there.cpu()], {name: fact[there] for name, fact in facts.items()})
         games_before += len(games)
     rows = (tally.row(distance) for distance, tally in enumerate(tallies) if tally.parts)
     return Report(tuple(rows), sums.dimensions())
@@ -125,7 +139,7 @@ def _facts(
     distance: int,
 ) -> dict[str, Tensor]:
     """What is known of each node [B, S]; NaN where it does not apply."""
-    games, world, nothing = course.games, dynamics.world, torch.tensor(float("nan"))
+    games, world, nothing = course.games, dynamics.world, real.new_tensor(math.nan)
     target = course.at(real, distance)
     over = course.at(games.over, distance)
     same = world.policy(foreseen).argmax(-1) == course.at(seen.policy, distance).argmax(-1)
@@ -150,7 +164,7 @@ class _Tally:
         self.parts: list[dict[str, np.ndarray]] = []
 
     def add(self, game: Tensor, facts: dict[str, Tensor]) -> None:
-        self.parts.append({"game": game.numpy(), **{name: fact.double().numpy() for name, fact in facts.items()}})
+        self.parts.append({"game": game.numpy(), **{name: fact.cpu().double().numpy() for name, fact in facts.items()}})
 
     def row(self, distance: int) -> Foresight:
         facts = {name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]}

@@ -13,6 +13,7 @@ Node k of a game is the place after k actions; node 0 is where the prompt ends.
 B games   P tokens of a prompt   K most actions of a game   A actions
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, get_args
@@ -95,24 +96,33 @@ class Trajectories:
     @property
     def played(self) -> Bool[Tensor, "B K1"]:
         """Which nodes a game came to."""
-        return torch.arange(self.most + 1) <= self.steps.unsqueeze(1)
+        return self._nodes() <= self.steps.unsqueeze(1)
 
     @property
     def over(self) -> Bool[Tensor, "B K1"]:
         """At which nodes the game is over; later ones are not counted."""
-        return self.ended.unsqueeze(1) & (torch.arange(self.most + 1) == self.steps.unsqueeze(1))
+        return self.ended.unsqueeze(1) & (self._nodes() == self.steps.unsqueeze(1))
 
     def rows(self, index: Int[Tensor, " N"]) -> "Trajectories":
         """Some of the games, which may repeat."""
+        return self._each(lambda tensor: tensor[index])
+
+    def to(self, device: torch.device) -> "Trajectories":
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _nodes(self) -> Int[Tensor, " K1"]:
+        return torch.arange(self.most + 1, device=self.steps.device)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Trajectories":
         return Trajectories(
-            self.tokens[index],
+            change(self.tokens),
             self.prompt,
-            self.actions[index],
-            self.steps[index],
-            self.ended[index],
-            self.value[index],
-            None if self.legal is None else self.legal[index],
-            self.kind[index],
+            change(self.actions),
+            change(self.steps),
+            change(self.ended),
+            change(self.value),
+            None if self.legal is None else change(self.legal),
+            change(self.kind),
         )
 
 
@@ -247,15 +257,16 @@ class _Player:
     def __init__(self, model: Thinking, actions: Int[Tensor, " A"], prompts: Integers, plays: Bools):
         self._model, self._actions, self._rows = model, actions, np.flatnonzero(plays)
         self._place = np.cumsum(plays) - 1
+        self._device = model.embedding.weight.device
         if len(self._rows):
-            hidden, self._state = model.hidden(torch.from_numpy(prompts[self._rows]))
+            hidden, self._state = model.hidden(torch.from_numpy(prompts[self._rows]).to(self._device))
             self._logits = model.logits(hidden[:, -1])
 
     def choose(self, rows: Integers, legal: Bools, drawn: np.ndarray) -> Integers:
         """Actions drawn from the model's distribution over the legal ones; `rows` are some that it plays."""
         if not len(rows):
             return np.zeros(0, np.int64)
-        logits = self._logits[torch.from_numpy(self._place[rows])][:, self._actions].double()
+        logits = self._logits.cpu()[torch.from_numpy(self._place[rows])][:, self._actions].double()
         masked = logits.masked_fill(~torch.from_numpy(legal[rows]), float("-inf"))
         return drawn_from(masked.softmax(dim=1).numpy(), drawn[rows])
 
@@ -263,7 +274,7 @@ class _Player:
         """The model reads what was played."""
         if len(self._rows):
             tokens = self._actions[torch.from_numpy(actions[self._rows])]
-            self._logits, self._state = self._model.step(tokens, self._state)
+            self._logits, self._state = self._model.step(tokens.to(self._device), self._state)
 
 
 def drawn_from(probability: np.ndarray, uniform: np.ndarray) -> Integers:

@@ -17,6 +17,7 @@ limited data" (consistency). Ours: the error in units of the target's variance, 
 B games   K1 nodes of a game   S nodes from which states are unrolled   U steps   A actions   H width of a state
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,6 +63,15 @@ class Read:
     residuals: Float[Tensor, "B K1 L D"]
     policy: Float[Tensor, "B K1 A"]
 
+    def rows(self, index: Int[Tensor, " N"]) -> "Read":
+        """Some of the games, which may repeat."""
+        return Read(self.residuals[index], self.policy[index])
+
+    @staticmethod
+    def join(parts: Sequence["Read"]) -> "Read":
+        """Games side by side."""
+        return Read(torch.cat([part.residuals for part in parts]), torch.cat([part.policy for part in parts]))
+
 
 @dataclass(frozen=True)
 class Losses:
@@ -77,7 +87,7 @@ class Losses:
 
 @torch.no_grad()
 def read(model: Thinking, games: Trajectories, actions: Int[Tensor, " A"]) -> Read:
-    """Let the backbone read the games; `actions` are the tokens of the actions."""
+    """Let the backbone read the games, on the device where both are; `actions` are the tokens of the actions."""
     residuals = model.residuals(games.tokens)[0][:, games.prompt - 1 :]
     logits = model.logits(model.norm(residuals[:, :, -1]))[:, :, actions].float()
     if games.legal is not None:
@@ -103,7 +113,7 @@ class Course:
 
     def at(self, values: Tensor, step: int) -> Tensor:
         """Of values of nodes [B, K1, ...] those after so many steps [B, S, ...]."""
-        return values[torch.arange(len(values)).unsqueeze(1), self.node(step)]
+        return values[torch.arange(len(values), device=values.device).unsqueeze(1), self.node(step)]
 
     def actions(self, step: int, of: Int[Tensor, "B K"] | None = None) -> Int[Tensor, "B S"]:
         """The actions that lead to the node after so many steps; `of` takes other games' actions in their place."""
@@ -114,7 +124,12 @@ class Course:
 def courses(games: Trajectories, settings: UnrollSettings, generator: torch.Generator) -> Course:
     """Random nodes of each game, its end left out."""
     drawn = torch.rand(len(games), settings.starts, generator=generator, dtype=torch.float64)
-    return Course(games, (drawn * games.steps.unsqueeze(1)).long())
+    return Course(games, (drawn.to(games.steps.device) * games.steps.unsqueeze(1)).long())
+
+
+def everywhere(games: Trajectories) -> Course:
+    """Every node of each game."""
+    return Course(games, torch.arange(games.most + 1, device=games.steps.device).expand(len(games), -1))
 
 
 def losses(dynamics: Dynamics, seen: Read, course: Course, settings: UnrollSettings) -> Losses:
