@@ -16,6 +16,7 @@ from think.core.data.puzzles.items import distinct
 from think.core.data.puzzles.play import judge
 from think.core.data.tokenizer import UNK, CharacterSettings, train
 from think.core.statistics import wilson
+from think.presets.docstrings import documentation
 from think.presets.fields import knob_facts
 
 NAMES = plugins.names(FAMILY)
@@ -61,7 +62,7 @@ def test_it_exports_a_task_of_its_own_name(name: str) -> None:
     assert len(task.actions) == len(set(task.actions)) == len(task.names) == len(set(task.names))
     for key, info in task.Settings.model_fields.items():
         if key != "kind":
-            assert info.description, key
+            assert documentation(task.Settings, key), key
             assert knob_facts(info)["acts_on"] == "data", key
 
 

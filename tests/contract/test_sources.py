@@ -10,6 +10,7 @@ import pytest
 from think.core import plugins
 from think.core.data.settings import FAMILY, CorpusSettings
 from think.core.data.sources import Source, SourceSettings
+from think.presets.docstrings import documentation
 from think.presets.fields import knob_facts
 
 NAMES = plugins.names(FAMILY)
@@ -32,7 +33,7 @@ def test_it_exports_a_source_of_its_own_name(name: str) -> None:
 def test_every_knob_is_documented_and_acts_on_the_data(name: str) -> None:
     for key, info in plugins.load(FAMILY, name).Settings.model_fields.items():
         if key != "kind":
-            assert info.description, key
+            assert documentation(plugins.load(FAMILY, name).Settings, key), key
             assert knob_facts(info)["acts_on"] == "data", key
 
 

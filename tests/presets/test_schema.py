@@ -89,4 +89,4 @@ def test_a_partial_file_fits_and_off_is_sayable():
 def test_every_leaf_has_its_documentation_in_the_schema():
     described = {node["description"] for node in nodes(SCHEMA) if "description" in node}
     for leaf in leaves(RunSettings):
-        assert any((leaf.info.description or "?") in text for text in described), leaf.dotted
+        assert any((leaf.documentation or "?") in text for text in described), leaf.dotted

@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from think.presets.catalog import HEADER_KEYS
+from think.presets.docstrings import documentation
 from think.presets.fields import (
     KIND,
     Shape,
     default_of,
     describe,
-    documentation,
     kind_of,
     leaves,
     shape_of,
@@ -84,7 +84,7 @@ class _Arranging:
             elif name in base:
                 arranged[name] = base[name]
             elif info.is_required() and name not in meant:
-                self.missing(info, (*path, name))
+                self.missing(section, info, (*path, name))
         return arranged
 
     def field(self, info: FieldInfo, value: Any, path: Path, base: Any) -> Any:
@@ -144,13 +144,13 @@ class _Arranging:
         others = [leaf.dotted for leaf in leaves(self.into) if leaf.path[-1] == key]
         return f"there is {listed(dict.fromkeys(others), limit=3)}" if others else None
 
-    def missing(self, info: FieldInfo, path: Path) -> None:
+    def missing(self, section: type[BaseModel], info: FieldInfo, path: Path) -> None:
         shape = shape_of(info.annotation)
         if shape is not None and shape.tagged and not shape.many:
             expected = f"a table with kind = one of {', '.join(literal(kind) for kind in shape.variants)}"
         else:
             expected = describe(info.annotation, info.metadata)
-        about = documentation(info)
+        about = documentation(section, str(path[-1]))
         self.problems.append(
             Problem(
                 f"{dotted(path)} is missing" + (f" ({about})" if about else ""),

@@ -7,7 +7,7 @@ on; the effect test (`think preset check --effects`) changes the leaf and demand
         warmup: NonNegativeInt = knob(0, acts_on="schedule")
         "optimizer steps of linear rise"
 
-The string under a field is its documentation, with the unit. "Off" is None or absence, never -1.
+The string under a field is its documentation, with the unit (see docstrings.py). "Off" is None or absence, never -1.
 """
 
 from typing import Annotated, Any, Literal
@@ -29,7 +29,6 @@ class Settings(BaseModel):
         extra="forbid",
         strict=True,
         frozen=True,
-        use_attribute_docstrings=True,
         allow_inf_nan=False,
         protected_namespaces=(),
     )

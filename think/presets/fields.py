@@ -4,7 +4,6 @@ A *section* is a field that holds another settings class, a choice among several
 those. Every other field is a *leaf*.
 """
 
-import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from think.presets.docstrings import documentation
 from think.presets.literals import dotted, literal
 from think.presets.positions import Path
 
@@ -57,6 +57,10 @@ class Leaf:
     @property
     def dotted(self) -> str:
         return dotted(self.path)
+
+    @property
+    def documentation(self) -> str:
+        return documentation(self.owner, str(self.path[-1]))
 
     @property
     def channel(self) -> str | None:
@@ -235,11 +239,6 @@ def _describe_bounds(metadata: list[Any]) -> str:
     if "pattern" in bounds:
         words.append(f"like {getattr(bounds['pattern'], 'pattern', bounds['pattern'])}")
     return text + (f", {' and '.join(words)}" if words else "")
-
-
-def documentation(info: FieldInfo) -> str:
-    """The field's documentation in one line."""
-    return re.sub(r"\s+", " ", info.description or "").strip()
 
 
 def _bare(annotation: Any) -> Any:

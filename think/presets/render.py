@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from think.presets.decode import Resolved
 from think.presets.digest import plain
-from think.presets.fields import KIND, Leaf, describe, documentation, leaves
+from think.presets.fields import KIND, Leaf, describe, leaves
 from think.presets.literals import bare, dotted, literal
 from think.presets.positions import Path
 from think.presets.problems import Problem, SettingsError, listed, nearest
@@ -170,7 +170,7 @@ def _explain(alike: list[Leaf], resolved: Resolved[Any] | None) -> Explanation:
     exists = resolved is not None and _exists(leaf, resolved.settings)
     return Explanation(
         key=leaf.dotted,
-        documentation=documentation(leaf.info),
+        documentation=leaf.documentation,
         allowed=describe(leaf.info.annotation, leaf.info.metadata),
         channel=leaf.channel,
         may_change_on_resume=leaf.may_change_on_resume,

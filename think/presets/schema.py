@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from think.presets.arrange import OFF
 from think.presets.catalog import HEADER_KEYS
+from think.presets.docstrings import documentation
 
 DRAFT = "http://json-schema.org/draft-04/schema#"
 _DROPPED = ("required", "title", "discriminator", "acts_on", "may_change_on_resume")
@@ -19,12 +22,23 @@ _DROPPED = ("required", "title", "discriminator", "acts_on", "may_change_on_resu
 
 def schema(into: type[BaseModel]) -> dict[str, Any]:
     """The schema of a preset file."""
-    rewritten = _node(into.model_json_schema())
+    rewritten = _node(into.model_json_schema(schema_generator=_Documented))
     definitions = rewritten.pop("definitions", {})
     header = {key: {"type": "string", "description": about} for key, about in HEADER_KEYS.items()}
     header["parameters"] |= {"type": "integer", "minimum": 1}  # type: ignore[dict-item]
     rewritten["properties"] = {"$schema": {"type": "string"}, **header, **rewritten["properties"]}
     return {"$schema": DRAFT, **rewritten, "definitions": definitions}
+
+
+class _Documented(GenerateJsonSchema):
+    """What pydantic says of a class, with the documentation of its fields."""
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        found = super().model_schema(schema)
+        for name, field in found.get("properties", {}).items():
+            if about := documentation(schema["cls"], name):
+                field["description"] = about
+        return found
 
 
 def _node(node: Mapping[str, Any]) -> dict[str, Any]:
