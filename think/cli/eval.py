@@ -9,6 +9,7 @@ import typer
 from think.cli.console import console
 from think.cli.eval_identity import identity
 from think.cli.eval_reasoning import reasoning
+from think.cli.eval_steering import steering
 from think.cli.options import Changes, Json, Preset
 from think.core.errors import UsageError
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(reasoning)
 app.command()(identity)
+app.command()(steering)
 
 
 def _names(incomplete: str) -> list[str]:

@@ -1,0 +1,86 @@
+"""`think eval steering`: what it measures on a run, and what it says when it cannot."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from think.cli.app import run as think
+from think.core.data.pack import pack, texts
+from think.core.data.settings import DataSettings
+from think.core.data.sources.stories import Settings as StoriesSettings
+from think.core.data.tokenizer import CharacterSettings, train
+from think.core.errors import Exit
+from think.core.models import build
+from think.core.settings import RunSettings
+from think.core.training.checkpoint import Checkpoints
+from think.core.training.weights import weights
+from think.presets.decode import decode
+from think.presets.render import as_toml
+from think.presets.sources import read
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("THINK_THREADS", "1")
+
+
+SMALL = ["model.width=32", "model.layers=1", "model.anchors=none", "model.mixer.memory.norm=none"]
+ASKED = ["--count", "4", "--prompt-tokens", "8", "--plan-tokens", "4", "--rate", "0", "--rate", "0.5", "--json"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of random weights, with its data."""
+    root = tmp_path_factory.mktemp("work")
+    sources, data = (StoriesSettings(count=60),), DataSettings(path=str(root / "data"))
+    manifest = pack(sources, data, train(CharacterSettings(), texts(sources, data)), root / "data")
+    folder = root / "runs" / "first-0001"
+    folder.mkdir(parents=True)
+    resolved = decode(read("cpu_smoke", [*SMALL, f"data.path={json.dumps(str(root / 'data'))}"]), RunSettings)
+    (folder / "settings.toml").write_text(as_toml(resolved), encoding="utf-8")
+    torch.manual_seed(0)
+    model = build(resolved.settings.model)
+    Checkpoints(folder / "checkpoints").save(
+        7, {"model": weights(model)}, {"step": 7, "digests": {"pack": manifest.digest}}
+    )
+    return folder
+
+
+def test_a_closed_gate_does_nothing_and_an_open_one_does(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert think(["eval", "steering", "--model", str(run), *ASKED]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["schema"] == "think.eval.steering/1"
+    closed, opened = answer["data"]["results"]
+    for figure in ("likelihood", "frequency", "beyond"):
+        for arm in ("planned", "shuffled", "other", "random"):
+            assert closed[figure][arm]["gain"]["interval"] == [0.0, 0.0]
+            assert opened[figure][arm]["gain"]["count"] == 4
+    assert (closed["alpha"], opened["alpha"]) == (0.0, 0.5)
+    assert opened["likelihood"]["planned"]["gain"]["value"] != 0.0
+
+
+def test_a_plan_in_words(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--plan", "the hat", "--count", "3", "--prompt-tokens", "8", "--rate", "0.3", "--lag", "1", "--decay", "1"]
+    assert think(["eval", "steering", "--model", str(run), *asked]) == 0
+    said = capsys.readouterr().out
+    assert "the plan is 'the hat', 7 tokens" in said
+    assert "more than random" in said
+    assert "what truly follows" not in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--plan", "ab", "--plan-tokens", "4"], "both given"),
+        (["--plan", "a"], "a plan of 1 tokens"),
+        (["--lag", "7", "--count", "4"], "none left to score"),
+        (["--count", "100000"], "lie inside of documents"),
+    ],
+)
+def test_what_cannot_be_asked(run: Path, asked: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert think(["eval", "steering", "--model", str(run), *asked]) in (Exit.USAGE, Exit.BAD_DATA)
+    assert said in " ".join(capsys.readouterr().err.split())
