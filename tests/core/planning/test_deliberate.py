@@ -25,6 +25,7 @@ from think.core.planning.planner import LatentPlanner, Planned, Root
 from think.core.planning.plans import INJECTED, Counts, Fate, Plan
 from think.core.planning.rules import Gumbel, SearchSettings
 from think.core.planning.transport import carry, change, changed
+from think.core.telemetry.records import misfits
 
 PROMPT = 9
 GREEDY = Limits(tokens=24, temperature=0.0)
@@ -124,6 +125,7 @@ def test_a_search_runs_and_its_plans_move_the_state(model: Thinking, decoder: st
     accounted(counts)
     assert counts.searches == 6
     assert counts.injections > 0
+    assert not any(misfits(kind, fields) for kind, fields in records)
     searches = [fields for kind, fields in records if kind == "search"]
     assert len(searches) == counts.searches
     assert all(fields["simulations"] == 16 and sum(fields["visits"]) == 16 for fields in searches)

@@ -138,6 +138,39 @@ class ComponentGradients(TypedDict, total=False):
     warning: bool  # the ratio is outside its band
 
 
+class Search(TypedDict, total=False):
+    """A search for a plan, made beside a text that is written."""
+
+    generation: int  # counts the texts of the process
+    captured: int  # position of the state that it began from
+    position: int  # position that the plan is for
+    waited: float  # seconds from the request to its begin
+    seconds: float  # that it took
+    tokens: list[int]  # of the plan
+    confidence: list[float]  # of each layer
+    simulations: int
+    nodes: int
+    depth: int  # of the deepest node
+    value: float  # of the root
+    actions: list[int]  # of the root, the most visited first
+    visits: list[int]  # of each of them, and so on
+    values: list[float]
+    priors: list[float]
+
+
+class Injection(TypedDict, total=False):
+    """What became of a plan."""
+
+    generation: int
+    position: int  # that it was for
+    fate: str  # see core/planning/plans.py
+    lag: int | None  # tokens; null where it was not looked at
+    milliseconds: float  # since it was asked for
+    alpha: list[float]  # gate of each layer
+    moved: list[float]  # how far each layer's matrices went, as a share of their norm
+    tokens: list[int]  # of the plan
+
+
 class Log(TypedDict, total=False):
     """Something worth reading later."""
 
@@ -170,8 +203,8 @@ KINDS: dict[str, type] = {
     "state_health": StateHealth,
     "component_gradients": ComponentGradients,
     "memory_update": Open,
-    "search": Open,
-    "injection": Open,
+    "search": Search,
+    "injection": Injection,
     "workspace": Open,
     "reward": Open,
     "slot_report": Open,
