@@ -13,7 +13,7 @@ from think.core.data.store import Packed
 from think.core.device import RuntimeSettings, resolve
 from think.core.models import build
 from think.core.models.thinking import Settings as ModelSettings
-from think.core.training.loop import LoopSettings
+from think.core.training.language import LanguageSettings
 
 MODEL = {
     "vocabulary": 32,
@@ -41,8 +41,8 @@ def model_settings() -> ModelSettings:
     return ModelSettings.model_validate_json(json.dumps(MODEL))
 
 
-def stage_settings(**changes: Any) -> LoopSettings:
-    return LoopSettings.model_validate_json(json.dumps({**STAGE, **changes}))
+def stage_settings(**changes: Any) -> LanguageSettings:
+    return LanguageSettings.model_validate_json(json.dumps({**STAGE, **changes}))
 
 
 @pytest.fixture

@@ -122,8 +122,8 @@ LIES = {
     "an optimizer with a second decay of its own": (
         "stage1.optimizer.beta2",
         lambda patch, build=optimizer.build_optimizer: patch.setattr(
-            "think.core.training.stages.stage1.build_optimizer",
-            lambda settings, *rest: build(keeps(settings, beta2=0.999), *rest),
+            "think.core.training.stages._conduct.build_optimizer",
+            lambda settings, *rest, section: build(keeps(settings, beta2=0.999), *rest, section),
         ),
     ),
     "telemetry that writes gradients when it likes": (

@@ -13,7 +13,7 @@ from think.core.data.store import Packed
 from think.core.derive import RunPlan, derive
 from think.core.device import Machine, RuntimeSettings, resolve
 from think.core.models.thinking import Settings as ModelSettings
-from think.core.training.loop import LoopSettings
+from think.core.training.language import LanguageSettings
 
 MODEL = ModelSettings.model_validate(
     {
@@ -26,9 +26,9 @@ MODEL = ModelSettings.model_validate(
 )
 
 
-def settings(**changes: Any) -> LoopSettings:
+def settings(**changes: Any) -> LanguageSettings:
     told = {"steps": 10, "rows": 4, "length": 8, "learning_rate": 0.01, "schedule": {"kind": "wsd", "warmup": 0}}
-    return LoopSettings.model_validate_json(json.dumps({**told, **changes}))
+    return LanguageSettings.model_validate_json(json.dumps({**told, **changes}))
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def machine() -> Machine:
     return resolve(RuntimeSettings(device="cpu", threads=1))
 
 
-def planned(stage: LoopSettings, machine: Machine) -> RunPlan:
+def planned(stage: LanguageSettings, machine: Machine) -> RunPlan:
     splits = {"train": SimpleNamespace(tokens=240, documents=3), "validation": SimpleNamespace(tokens=60, documents=1)}
     tokenizer = SimpleNamespace(kind="character", size=30)
     pack = SimpleNamespace(path=Path("p"), manifest=SimpleNamespace(splits=splits, tokenizer=tokenizer))

@@ -38,6 +38,10 @@ Out = Annotated[
 Folder = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Folder to write.")]
 Data = Annotated[Path | None, typer.Option("--data", metavar="FOLDER", help="Packed data to use.")]
 Run = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Run name or folder; the newest when absent.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="RUN", help="Run of the stage before; the newest finished one that fits if absent."),
+]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last good checkpoint of --out.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show parameters, memory, tokens and time; train nothing.")]

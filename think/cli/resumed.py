@@ -7,11 +7,13 @@ if TYPE_CHECKING:
     from think.core.settings import RunSettings
     from think.presets.decode import Resolved
 
-SECTIONS = ("model", "stage1", "runtime")
-"What a resumed stage 1 must agree on; data and tokenizer are compared by the digest of the pack itself."
+
+def sections(stage: str) -> tuple[str, ...]:
+    """What a resumed stage must agree on; data and tokenizer are compared by the digest of the pack itself."""
+    return ("model", stage, "runtime")
 
 
-def refuse_other_settings(folder: "RunFolder", resolved: "Resolved[RunSettings]") -> None:
+def refuse_other_settings(folder: "RunFolder", resolved: "Resolved[RunSettings]", stage: str = "stage1") -> None:
     """Raises BadSettings, showing the difference, when the run was made by other settings than these."""
     from think.core.errors import BadSettings
     from think.core.settings import RunSettings
@@ -21,11 +23,11 @@ def refuse_other_settings(folder: "RunFolder", resolved: "Resolved[RunSettings]"
     from think.presets.sources import read
 
     first = decode(read(folder.settings_file), RunSettings)
-    _refuse_edited(folder)
+    _refuse_edited(folder, stage)
     refused = [
         found
         for found in diff(first, resolved)
-        if found.key.partition(".")[0] in SECTIONS and not found.may_change_on_resume
+        if found.key.partition(".")[0] in sections(stage) and not found.may_change_on_resume
     ]
     if refused:
         lines = [
@@ -40,12 +42,12 @@ def refuse_other_settings(folder: "RunFolder", resolved: "Resolved[RunSettings]"
         )
 
 
-def _refuse_edited(folder: "RunFolder") -> None:
+def _refuse_edited(folder: "RunFolder", stage: str) -> None:
     """Settings changed by hand would be neither those of the steps behind us nor compared with them."""
     from think.core.errors import BadSettings
     from think.presets.digest import intact
 
-    edited = set(SECTIONS) - intact(folder.settings_file.read_text(encoding="utf-8"))
+    edited = set(sections(stage)) - intact(folder.settings_file.read_text(encoding="utf-8"))
     if edited:
         raise BadSettings(
             f"the settings of this run were edited: {', '.join(f'[{section}]' for section in sorted(edited))} "

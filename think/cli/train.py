@@ -1,7 +1,7 @@
 """`think train`: train a preset, stage by stage. Only stages that are built are listed."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from think.cli.console import Progress, console
-from think.cli.options import Changes, Data, DryRun, Json, Out, Preset, Resume, Seed
+from think.cli.options import Changes, Data, DryRun, From, Json, Out, Preset, Resume, Seed
 from think.cli.waivers import Owner, Reason, Until, Waive, waivers_of
+from think.core import plugins
 
 if TYPE_CHECKING:
-    from think.core.derive import RunPlan
+    from think.core.derive import Plan
     from think.core.gates.verdict import Waiver
     from think.core.processes import Group, Launch
     from think.core.runs import RunFolder
@@ -51,28 +52,39 @@ def stage1(
 
     A preset of the scale ladder waits for the gates of the size below it, unless they are waived by name.
     """
-    from think.cli.launch import launch
+    waivers = waivers_of(waive, reason, owner, until)
+    _launched(_Asked("stage1", preset, changes, out, resume, seed, data, dry_run, waivers=waivers))
 
-    asked = _Asked(preset, changes, out, resume, seed, data, dry_run, waivers_of(waive, reason, owner, until))
-    # torch reads this when it is first imported. Else it remarks at every start of several processes that looking for
-    # unused parameters takes time, which it has to: start states have no gradient in a step without a reset.
-    environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    launched = launch()
-    if launched is None:
-        _stage1(asked, None, None)
-        return
-    if launched.rank > 0:
-        console.fall_silent(launched.rank)
-    from think.core.processes import joined
 
-    with joined(launched) as group:
-        _stage1(asked, launched, group)
+def _later(name: str) -> Callable[..., None]:
+    """The command of a stage that stands on another one."""
+
+    def command(
+        preset: Preset = None,
+        changes: Changes = None,
+        out: Out = None,
+        resume: Resume = False,
+        seed: Seed = None,
+        data: Data = None,
+        source: From = None,
+        dry_run: DryRun = False,
+        json: Json = False,
+    ) -> None:
+        _launched(_Asked(name, preset, changes, out, resume, seed, data, dry_run, source))
+
+    return command
+
+
+for _name in plugins.names(STAGES):
+    if _name != "stage1":
+        app.command(_name, help=plugins.summary(STAGES, _name))(_later(_name))
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """The options as they were given."""
+    """The options as they were given, and the stage that they were given to."""
 
+    stage: str
     preset: str | None
     changes: list[str] | None
     out: str | None
@@ -80,10 +92,30 @@ class _Asked:
     seed: int | None
     data: Path | None
     dry_run: bool
-    waivers: "Mapping[str, Waiver]"
+    source: str | None = None
+    waivers: "Mapping[str, Waiver]" = field(default_factory=dict)
 
 
-def _stage1(asked: _Asked, launched: "Launch | None", group: "Group | None") -> None:
+def _launched(asked: _Asked) -> None:
+    """Train, in this process or as one of those that torchrun has started."""
+    from think.cli.launch import launch
+
+    # torch reads this when it is first imported. Else it remarks at every start of several processes that looking for
+    # unused parameters takes time, which it has to: start states have no gradient in a step without a reset.
+    environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    launched = launch()
+    if launched is None:
+        _train(asked, None, None)
+        return
+    if launched.rank > 0:
+        console.fall_silent(launched.rank)
+    from think.core.processes import joined
+
+    with joined(launched) as group:
+        _train(asked, launched, group)
+
+
+def _train(asked: _Asked, launched: "Launch | None", group: "Group | None") -> None:
     """Train, as one of the processes of the run, or as the only one."""
     from dataclasses import replace
 
@@ -92,18 +124,18 @@ def _stage1(asked: _Asked, launched: "Launch | None", group: "Group | None") -> 
     group = group or ALONE
     root, folder, request, plan = group.together(lambda: _prepared_among(group.size, asked, launched, group.first))
     request = replace(request, group=group)
-    from think.cli.train_plan import show, warn_of_emulation
+    from think.cli import train_plan
 
     if group.first:
-        warn_of_emulation(request)
+        train_plan.warn_of_emulation(request)
     if asked.dry_run:
-        show(request, plan)
+        train_plan.show(asked.stage, request, plan)
         return
     if folder is not None and not any(folder.checkpoints.glob("[!.]*")):
         console.note(f"run {folder.path} has no checkpoint yet; it starts at its first step")
     folder = group.from_first(lambda: folder or _new(root, asked.out, request.preset))
-    console.note(f"run {folder.path}: {plan.parameters:,} parameters, {plan.tokens:,} tokens in {plan.steps:,} steps")
-    finished = _run(request, plan, folder)
+    console.note(f"run {folder.path}: {plan.parameters:,} parameters, {plan.amount} in {plan.steps:,} steps")
+    finished = _run(asked.stage, request, plan, folder)
     if not group.first:
         return
     for note in finished.notes:
@@ -113,7 +145,7 @@ def _stage1(asked: _Asked, launched: "Launch | None", group: "Group | None") -> 
 
 def _prepared_among(
     processes: int, asked: _Asked, launched: "Launch | None", first: bool
-) -> "tuple[Path, RunFolder | None, Request, RunPlan]":
+) -> "tuple[Path, RunFolder | None, Request[Any], Plan]":
     """The same where several processes find the same mistakes in the settings, and one is to tell them."""
     from think.core.errors import BadSettings, Exit
     from think.presets.problems import SettingsError
@@ -130,9 +162,9 @@ def _prepared_among(
 
 def _prepared(
     asked: _Asked, launched: "Launch | None", first: bool
-) -> "tuple[Path, RunFolder | None, Request, RunPlan]":
+) -> "tuple[Path, RunFolder | None, Request[Any], Plan]":
     """All that is known before anything is written: runs folder, run to go on with, request and plan."""
-    from think.cli import environment, ladder
+    from think.cli import environment, ladder, train_section
     from think.cli.resumed import refuse_other_settings
     from think.cli.settings import announce, load
     from think.core.derive import require_memory
@@ -140,21 +172,35 @@ def _prepared(
     from think.presets.sources import Flag
 
     root, preset = environment.runs_folder(), asked.preset
-    folder = _existing(root, asked.out, preset) if asked.resume else None
+    folder = _existing(root, asked) if asked.resume else None
     if folder is not None and preset is None:
         preset = str(folder.settings_file)
     if preset is None:
         raise UsageError("no preset was given", expected="--preset NAME|FILE", remedy="think preset list")
     data = None if asked.data is None else str(asked.data)
-    flags = {"stage1.seed": Flag("--seed", asked.seed), "data.path": Flag("--data", data)}
+    flags = {"data.path": Flag("--data", data)}
+    if asked.seed is not None:
+        train_section.require(asked.stage, preset, load(preset, asked.changes, flags).settings)
+        flags[f"{asked.stage}.seed"] = Flag("--seed", asked.seed)
     resolved = load(preset, asked.changes, flags)
+    train_section.require(asked.stage, preset, resolved.settings)
     announce(resolved)
     if folder is not None:
-        refuse_other_settings(folder, resolved)
-    rung = ladder.look(resolved, asked.waivers, dry_run=asked.dry_run, going_on=folder is not None)
+        refuse_other_settings(folder, resolved, asked.stage)
+    rung = ladder.Rung()
+    if asked.stage == "stage1":
+        rung = ladder.look(resolved, asked.waivers, dry_run=asked.dry_run, going_on=folder is not None)
     name = _first_preset(folder) if folder is not None else _name_of(resolved, preset)
     request, plan = _request(
-        resolved, preset, name, folder is not None, launched, every_byte=first and not asked.dry_run
+        asked.stage,
+        resolved,
+        preset,
+        name,
+        folder,
+        launched,
+        root=root,
+        source=asked.source,
+        every_byte=first and not asked.dry_run,
     )
     if not asked.dry_run:
         require_memory(plan, request.machine)
@@ -164,28 +210,35 @@ def _prepared(
 
 
 def _request(
+    stage: str,
     resolved: "Resolved[RunSettings]",
     preset: str,
     name: str,
-    resume: bool,
+    folder: "RunFolder | None",
     launched: "Launch | None",
     *,
+    root: Path,
+    source: str | None,
     every_byte: bool,
-) -> "tuple[Request, RunPlan]":
-    """What the stage is asked to do, checked before anything is written."""
+) -> "tuple[Request[Any], Plan]":
+    """What the stage is asked to do, checked before anything is written. folder: the run to go on with."""
     from dataclasses import replace
     from json import dumps
 
-    from think.cli import environment
-    from think.core import device, plugins
+    from think.cli import environment, train_predecessor
+    from think.core import device
     from think.core.data.tokenizer import FILE_NAME
     from think.core.derive import derive
+    from think.core.derive_module import derive_module
+    from think.core.training.language import LanguageSettings
     from think.core.training.stages import Request
     from think.presets.render import as_toml
 
-    settings = resolved.settings
+    settings, made_by = resolved.settings, plugins.load(STAGES, stage)
+    section = settings.stage(stage)
+    assert section is not None, "a stage without settings was refused before"
     request = Request(
-        settings=settings.stage1,
+        settings=section,
         model=settings.model,
         tokenizer=settings.tokenizer,
         data=settings.data,
@@ -193,12 +246,19 @@ def _request(
         machine=device.resolve(environment.prefer(settings.runtime), launched),
         preset=name,
         digests=resolved.digests,
-        resume=resume,
+        resume=folder is not None,
     )
-    packed = plugins.load(STAGES, "stage1").check(request, every_byte=every_byte)
+    packed = made_by.check(request, every_byte=every_byte)
     made = {"pack": packed.digest, "tokenizer_file": packed.manifest.tokenizer.sha256}
     request = replace(request, digests={**resolved.digests, **made})
-    plan = derive("stage1", request.settings, request.model, packed, request.machine, request.digests)
+    plan: Plan
+    if made_by.after is None:
+        assert isinstance(section, LanguageSettings), "what stands on nothing is the training of a model"
+        plan = derive(stage, section, request.model, packed, request.machine, request.digests)
+    else:
+        found = train_predecessor.find(stage, made_by.after, root, folder, source, preset, resolved, request.digests)
+        request = replace(request, predecessor=found)
+        plan = derive_module(stage, request, packed)
     described = {"preset": name, **plan.as_json()}
     files = {
         "settings.toml": as_toml(resolved),
@@ -224,9 +284,19 @@ def trained(resolved: "Resolved[RunSettings]", preset: str, out: str) -> "Finish
     begun = folder.path.is_dir() and not folder.is_blank()
     if begun:
         refuse_other_settings(_with_settings(folder), resolved)
-    request, plan = _request(resolved, preset, _name_of(resolved, preset), begun, None, every_byte=True)
+    request, plan = _request(
+        "stage1",
+        resolved,
+        preset,
+        _name_of(resolved, preset),
+        folder if begun else None,
+        None,
+        root=root,
+        source=None,
+        every_byte=True,
+    )
     require_memory(plan, request.machine)
-    return _run(request, plan, folder if begun else _new(root, out, request.preset))
+    return _run("stage1", request, plan, folder if begun else _new(root, out, request.preset))
 
 
 def _name_of(resolved: "Resolved[RunSettings]", preset: str) -> str:
@@ -243,11 +313,11 @@ def _first_preset(folder: "RunFolder") -> str:
         return folder.name
 
 
-def _run(request: "Request", plan: "RunPlan", folder: "RunFolder") -> "Finished":
-    from think.core import plugins
-
-    with console.progress(plan.steps, f"stage 1, {plan.steps:,} steps") as progress:
-        return plugins.load(STAGES, "stage1").run(request, folder, _watcher(progress))
+def _run(stage: str, request: "Request[Any]", plan: "Plan", folder: "RunFolder") -> "Finished":
+    shown = stage.replace("stage", "stage ")
+    with console.progress(plan.steps, f"{shown}, {plan.steps:,} steps") as progress:
+        finished: Finished = plugins.load(STAGES, stage).run(request, folder, _watcher(progress))
+        return finished
 
 
 def _watcher(progress: Progress) -> Any:
@@ -258,15 +328,13 @@ def _watcher(progress: Progress) -> Any:
         nonlocal done
         loss = "no scored token" if seen.loss is None else f"loss {seen.loss:.3f}"
         held_out = "" if seen.held_out is None else f", held-out {seen.held_out:.3f}"
-        progress.advance(
-            seen.step - done, f"step {seen.step}, {loss}{held_out}, {seen.tokens_per_second:,.0f} tokens/s"
-        )
+        progress.advance(seen.step - done, f"step {seen.step}, {loss}{held_out}, {seen.speed:,.0f} {seen.unit}/s")
         done = seen.step
 
     return watch
 
 
-def _existing(root: Path, out: str | None, preset: str | None) -> "RunFolder | None":
+def _existing(root: Path, asked: _Asked) -> "RunFolder | None":
     """The run to go on with: the one named, else the newest of this stage, which is then said.
 
     None when the one named was killed before it wrote anything, so that it can only start over.
@@ -274,23 +342,38 @@ def _existing(root: Path, out: str | None, preset: str | None) -> "RunFolder | N
     from think.core import runs
     from think.core.errors import Missing
 
-    if out is not None:
-        named = runs.RunFolder(runs.locate(root, out))
+    if asked.out is not None:
+        named = runs.RunFolder(runs.locate(root, asked.out))
         if named.path.is_dir() and named.is_blank():
-            if preset is None:
+            if asked.preset is None:
                 raise Missing(
                     "this run was stopped before it wrote its settings",
                     where=str(named.path),
-                    remedy=f"start it over: think train stage1 --preset NAME --out {out}",
+                    remedy=f"start it over: think train {asked.stage} --preset NAME --out {asked.out}",
                 )
             console.note(f"run {named.path} was stopped before it wrote anything; it starts over")
             return None
-        return _with_settings(runs.RunFolder.open(root, out))
-    found = runs.newest(root, stage="stage1")
-    if found is None:
+        found = runs.RunFolder.open(root, asked.out)
+        _refuse_other_stage(found, asked)
+        return _with_settings(found)
+    newest = runs.newest(root, stage=asked.stage)
+    if newest is None:
         raise Missing("there is no run to go on with", where=str(root), remedy="start one without --resume")
-    console.note(f"going on with the newest run, {found.path}")
-    return _with_settings(found)
+    console.note(f"going on with the newest run, {newest.path}")
+    return _with_settings(newest)
+
+
+def _refuse_other_stage(folder: "RunFolder", asked: _Asked) -> None:
+    from think.core.errors import UsageError
+
+    trained = folder.summary().stage
+    if trained not in (None, asked.stage):
+        raise UsageError(
+            f"this is a run of {trained}",
+            where=str(folder.path),
+            expected=f"a run of {asked.stage}",
+            remedy=f"think train {trained} --resume --out {asked.out}",
+        )
 
 
 def _with_settings(folder: "RunFolder") -> "RunFolder":
@@ -323,10 +406,11 @@ def _report(finished: "Finished") -> str | None:
     from think.core import assembled, report
     from think.core.errors import ThinkError
 
-    folder, seed = finished.folder, 0
+    folder, seed, sample = finished.folder, 0, None
     try:
-        text = assembled.load(folder.path).generate(seed=seed)
-        sample = report.Sample(text, seed=seed, temperature=assembled.DEFAULT.temperature)
+        if assembled.writes(folder):
+            text = assembled.load(folder.path).generate(seed=seed)
+            sample = report.Sample(text, seed=seed, temperature=assembled.DEFAULT.temperature)
         return str(report.write(folder, sample=sample))
     except ThinkError as error:
         console.warn(f"the run is finished, its report could not be written: {error.what}")
@@ -334,25 +418,36 @@ def _report(finished: "Finished") -> str | None:
 
 
 def _answer(finished: "Finished", report: str | None) -> None:
-    score, folder = finished.score, finished.folder
+    folder, unit = finished.folder, finished.unit
+    judged = {} if finished.score is None else finished.score.as_record()
     data = {
         "run": folder.name,
         "path": str(folder.path),
-        "steps": finished.progress.step,
-        "tokens": finished.progress.tokens,
+        "steps": finished.step,
+        unit: finished.total,
         "already_finished": finished.already,
-        "held_out_loss": None if score is None else score.loss,
-        "held_out_tokens": None if score is None else score.tokens,
+        "held_out_loss": judged.get("loss"),
+        f"held_out_{unit}": judged.get(unit),
         "report": report,
     }
+    if unit != "tokens":
+        data["held_out"] = judged
     if finished.already:
         text = (
-            f"run {folder.path} was finished already, at step {finished.progress.step:,}; raise stage1.steps to go on"
+            f"run {folder.path} was finished already, at step {finished.step:,}; raise {finished.stage}.steps to go on"
         )
-    elif score is None:
+    elif not judged:
         text = f"run {folder.path} is finished"
     else:
+        measured = " nats per token" if unit == "tokens" else ""
         text = (
-            f"run {folder.path} is finished: held-out loss {score.loss:.4f} nats per token over {score.tokens:,} tokens"
+            f"run {folder.path} is finished: held-out loss {judged['loss']:.4f}{measured} "
+            f"over {judged[unit]:,} {unit}" + _figures(judged)
         )
     console.result("think.train/1", data, text if report is None else f"{text}\nreport {report}")
+
+
+def _figures(judged: Mapping[str, Any]) -> str:
+    """What else was measured on held-out examples."""
+    others = {name: value for name, value in judged.items() if name != "loss" and isinstance(value, float)}
+    return "".join(f"; {name.replace('_', ' ')} {value:.4f}" for name, value in others.items())

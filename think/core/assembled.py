@@ -30,6 +30,9 @@ from think.presets.decode import decode
 from think.presets.digest import intact
 from think.presets.sources import read
 
+WRITERS = ("stage1",)
+"Stages whose runs hold a model that writes text; those of the others hold what stands on one."
+
 DEFAULT = Limits(tokens=200)
 "What is written when nothing else is asked for."
 
@@ -111,9 +114,14 @@ def load(path: Path | str, device: str = "cpu") -> Assembled:
     )
 
 
+def writes(folder: RunFolder) -> bool:
+    """Whether a run holds a model that writes text, or only what was trained beside one."""
+    return folder.summary().stage in (None, *WRITERS)
+
+
 def newest(root: Path) -> RunFolder | None:
-    """The run below `root` that was started last, of those that have a checkpoint; None when there is none."""
-    found = [run for run in runs(root) if Checkpoints(run.checkpoints).all()]
+    """The run below `root` that was started last, of those that have a checkpoint of a model; None without one."""
+    found = [run for run in runs(root) if Checkpoints(run.checkpoints).all() and writes(run)]
     return max(found, key=lambda run: (run.summary().started or 0.0, run.name), default=None)
 
 
@@ -138,10 +146,26 @@ def read_settings(file: Path) -> RunSettings:
 def _from_checkpoint(run: Path, path: Path, notes: tuple[str, ...], device: str) -> Assembled:
     settings = read_settings(RunFolder(run).settings_file)
     tensors, facts = load_checkpoint(path)
+    _refuse_part(run, path, facts)
     tokenizer = _tokenizer(run, settings, facts)
     model = _built(settings, tokenizer, device)
     load_weights(model, tensors["model"], str(path))
     return Assembled(model, tokenizer, settings, path, facts["step"], notes)
+
+
+def _refuse_part(run: Path, path: Path, facts: Mapping[str, Any]) -> None:
+    """A run that trained something beside a backbone does not hold it, but names the run that does."""
+    if facts.get("stage", "stage1") in WRITERS:
+        return
+    below = facts["predecessor"]
+    while below["before"] is not None:
+        below = below["before"]
+    raise BadSettings(
+        f"this run is one of {facts['stage']}: it holds what was trained on a model, and no model",
+        where=str(path),
+        expected=f"a run of {' or '.join(WRITERS)}",
+        remedy=f"name the run that it stands on: {run.parent / below['run']}",
+    )
 
 
 def _from_export(place: Path, device: str) -> Assembled:

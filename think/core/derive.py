@@ -6,10 +6,10 @@ once. A small pass runs on numbers, a large one on shapes without numbers, whose
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ from think.core.errors import MachineCannot
 from think.core.models.count import flops_per_token, shapes
 from think.core.models.thinking import Settings as ModelSettings
 from think.core.models.thinking import Thinking, build
-from think.core.training.loop import LoopSettings, trainable
+from think.core.training.language import LanguageSettings
+from think.core.training.loop import trainable
 from think.core.training.losses import language_loss
 from think.core.training.optimizer import build_optimizer, fused_works
 
@@ -31,6 +32,20 @@ QUICK_PASS = 1e10
 "Floating point operations of forward passes that are run on numbers to count what they keep: a fraction of a second."
 QUICK_TOKENS = 16_384
 "Tokens of such passes, which bounds their memory where the model is tiny."
+
+
+class Plan(Protocol):
+    """What the plan of any stage tells. amount: what it reads over all steps, in words; memory: bytes, and `total`."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def memory(self) -> dict[str, int]: ...
+    @property
+    def amount(self) -> str: ...
+    def as_json(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -58,12 +73,21 @@ class RunPlan:
     data: dict[str, Any]
     digests: dict[str, str]
 
+    @property
+    def amount(self) -> str:
+        return f"{self.tokens:,} tokens"
+
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def derive(
-    stage: str, settings: LoopSettings, model: ModelSettings, packed: Packed, machine: Machine, digests: dict[str, str]
+    stage: str,
+    settings: LanguageSettings,
+    model: ModelSettings,
+    packed: Packed,
+    machine: Machine,
+    digests: dict[str, str],
 ) -> RunPlan:
     """The plan of one stage. Allocates next to nothing, whatever the model's size."""
     clock, sizes = settings.clock(), shapes(model)
@@ -82,33 +106,52 @@ def derive(
         tokens=tokens,
         epochs=tokens / train.tokens,
         parameters=sum(parameter.numel() for parameter in parameters.values()),
-        parameters_by_role=_sizes(parameters, roles),
-        parameters_by_component=_sizes(parameters, components),
+        parameters_by_role=sizes_by(parameters, roles),
+        parameters_by_component=sizes_by(parameters, components),
         flops_per_token=per_token,
         flops=float(per_token) * tokens,
         memory=_memory(settings, model, optimizer, machine, per_token),
         optimizer=optimizer,
         machine=machine.as_json(),
-        became={
-            "runtime.device": machine.device,
-            "runtime.threads": machine.threads,
-            "runtime.kernels": ", ".join(f"{operator} {name}" for operator, name in machine.kernels_became.items()),
-            **({} if machine.parallel is None else {"runtime.parallel": str(machine.parallel)}),
-            f"{stage}.optimizer.implementation": optimizer["implementation"],
-        },
-        data={
-            "path": str(packed.path),
-            "train_tokens": train.tokens,
-            "train_documents": train.documents,
-            "validation_tokens": packed.manifest.splits["validation"].tokens,
-            "tokenizer": packed.manifest.tokenizer.kind,
-            "tokenizer_size": packed.manifest.tokenizer.size,
-        },
+        became={**became(machine), f"{stage}.optimizer.implementation": optimizer["implementation"]},
+        data=described(packed),
         digests=digests,
     )
 
 
-def require_memory(plan: RunPlan, machine: Machine) -> None:
+def became(machine: Machine) -> dict[str, Any]:
+    """What every "auto" about the machine was resolved to."""
+    return {
+        "runtime.device": machine.device,
+        "runtime.threads": machine.threads,
+        "runtime.kernels": ", ".join(f"{operator} {name}" for operator, name in machine.kernels_became.items()),
+        **({} if machine.parallel is None else {"runtime.parallel": str(machine.parallel)}),
+    }
+
+
+def described(packed: Packed) -> dict[str, Any]:
+    """The data of a run, in numbers."""
+    train = packed.manifest.splits["train"]
+    return {
+        "path": str(packed.path),
+        "train_tokens": train.tokens,
+        "train_documents": train.documents,
+        "validation_tokens": packed.manifest.splits["validation"].tokens,
+        "tokenizer": packed.manifest.tokenizer.kind,
+        "tokenizer_size": packed.manifest.tokenizer.size,
+    }
+
+
+def memory_of(optimizer: dict[str, Any]) -> dict[str, int]:
+    """Bytes of weights, gradients, and what the optimizer remembers of them; from its description."""
+    weights = sum(group["parameters"] for group in optimizer["groups"]) * FLOAT_BYTES
+    moments = sum(
+        group["parameters"] * FLOAT_BYTES * (1 if group["rule"] == "muon" else 2) for group in optimizer["groups"]
+    )
+    return {"weights": weights, "gradients": weights, "optimizer": moments}
+
+
+def require_memory(plan: Plan, machine: Machine) -> None:
     """Raises MachineCannot when the plan needs more memory than the device has; nothing has been allocated by then."""
     held = memory_bytes(machine)
     # processes on the processor share its memory; each accelerator has its own
@@ -131,18 +174,12 @@ def language_loss_of(network: Thinking, tokens: Tensor) -> Tensor:
 
 
 def _memory(
-    settings: LoopSettings, model: ModelSettings, optimizer: dict[str, Any], machine: Machine, flops_per_token: int
+    settings: LanguageSettings, model: ModelSettings, optimizer: dict[str, Any], machine: Machine, flops_per_token: int
 ) -> dict[str, int]:
-    weights = sum(group["parameters"] for group in optimizer["groups"]) * FLOAT_BYTES
-    moments = sum(
-        group["parameters"] * FLOAT_BYTES * (1 if group["rule"] == "muon" else 2) for group in optimizer["groups"]
-    )
     holders = machine.processes if machine.parallel is not None and machine.parallel.kind == "fsdp" else 1
     rows = max(settings.rows // settings.micro_batches // machine.processes, 1)
     found = {
-        "weights": -(-weights // holders),
-        "gradients": -(-weights // holders),
-        "optimizer": -(-moments // holders),
+        **{part: -(-size // holders) for part, size in memory_of(optimizer).items()},
         "activations": _activations(model, rows, settings.longest, flops_per_token),
     }
     return {**found, "total": sum(found.values())}
@@ -198,7 +235,8 @@ def _shapes_only() -> Iterator[None]:
         yield
 
 
-def _sizes(parameters: dict[str, torch.nn.Parameter], labels: dict[str, Any]) -> dict[str, int]:
+def sizes_by(parameters: Mapping[str, torch.nn.Parameter], labels: Mapping[str, Any]) -> dict[str, int]:
+    """Parameters by role, component or whatever else they are labelled with."""
     counts: Counter[str] = Counter()
     for name, parameter in parameters.items():
         counts[labels[name]] += parameter.numel()

@@ -18,7 +18,8 @@ from think.core.device import Machine, multiply_rate
 from think.core.models.thinking import Settings as ModelSettings
 from think.core.models.thinking import Thinking, build
 from think.core.training.gradients import clip_gradients
-from think.core.training.loop import LoopSettings, trainable
+from think.core.training.language import LanguageSettings
+from think.core.training.loop import trainable
 from think.core.training.optimizer import Optimizer, build_optimizer
 from think.core.training.step import autocast
 
@@ -49,7 +50,7 @@ class Estimate:
     most: float
 
 
-def estimate(plan: RunPlan, settings: LoopSettings, model: ModelSettings, machine: Machine) -> Estimate:
+def estimate(plan: RunPlan, settings: LanguageSettings, model: ModelSettings, machine: Machine) -> Estimate:
     """How long the steps and evaluations of this plan take here. Moves no random stream."""
     tokens = plan.tokens + FORWARD_SHARE * held_out_tokens(plan, settings)
     if plan.parameters > SMALL_ENOUGH_TO_TIME:
@@ -61,14 +62,14 @@ def estimate(plan: RunPlan, settings: LoopSettings, model: ModelSettings, machin
     return Estimate(min(taken) * steps * SHORTER, statistics.median(taken) * steps, max(taken) * steps * LONGER)
 
 
-def held_out_tokens(plan: RunPlan, settings: LoopSettings) -> int:
+def held_out_tokens(plan: RunPlan, settings: LanguageSettings) -> int:
     """Tokens that all evaluations of a run read; the last one reads the whole split."""
     whole, asked = int(plan.data["validation_tokens"]), settings.evaluation
     times = 0 if asked.every is None else (plan.steps - 1) // asked.every
     return whole + times * (whole if asked.tokens is None else min(asked.tokens, whole))
 
 
-def _step_seconds(settings: LoopSettings, model: ModelSettings, machine: Machine) -> tuple[list[float], int]:
+def _step_seconds(settings: LanguageSettings, model: ModelSettings, machine: Machine) -> tuple[list[float], int]:
     """Seconds of steps on one micro-batch of made-up tokens, and its tokens."""
     with seeding.untouched(), torch.device(machine.torch_device):
         network = build(model)
@@ -79,7 +80,7 @@ def _step_seconds(settings: LoopSettings, model: ModelSettings, machine: Machine
     return taken[1:], tokens.numel()
 
 
-def _timed_step(network: Thinking, optimizer: Optimizer, settings: LoopSettings, tokens: Tensor) -> float:
+def _timed_step(network: Thinking, optimizer: Optimizer, settings: LanguageSettings, tokens: Tensor) -> float:
     began = time.perf_counter()
     with autocast(tokens.device, settings.precision):
         loss = language_loss_of(network, tokens)

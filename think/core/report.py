@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from think.core import foreseen, internals
+from think.core import internals
 from think.core.curve import curve
 from think.core.durable import replace_file
 from think.core.errors import InputOutput
@@ -165,8 +165,7 @@ def figures(facts: Facts, unigram_loss: float | None = None) -> list[tuple[str, 
         found.append(("unigram baseline", f"{unigram_loss:.4f} nats per token, of a model that knows only frequencies"))
     losses = series(facts.records, "step", "loss")
     if len(losses):
-        unit = " nats per token" if len(series(facts.records, "step", "tokens")) else ""
-        found.append(("training loss", _training_loss(losses, unit)))
+        found.append(("training loss", _training_loss(losses)))
     share = next((record for record in reversed(facts.of("step")) if record.number("h0_share") is not None), None)
     if share is not None:
         found.append(
@@ -203,11 +202,9 @@ def _standing(summary: Summary) -> str:
 
 
 def _held_out(evaluation: Record) -> str:
-    loss, tokens, rows = (evaluation.number(name) for name in ("loss", "tokens", "rows"))
+    loss, tokens = evaluation.number("loss"), evaluation.number("tokens")
     if loss is None:
         return "not recorded"
-    if rows is not None:  # what stages after the first are judged by has no unit
-        return f"**{loss:.4f}** (n = {int(rows):,} rows) after step {evaluation.step}"
     count = "count not recorded" if tokens is None else f"n = {int(tokens):,} tokens"
     interval = evaluation.fields.get("interval")
     if isinstance(interval, list) and len(interval) == 2 and all(isinstance(edge, (int, float)) for edge in interval):
@@ -216,13 +213,13 @@ def _held_out(evaluation: Record) -> str:
     return f"**{loss:.4f}** nats per token ({count}{extent}) after step {evaluation.step}"
 
 
-def _training_loss(losses: Series, unit: str) -> str:
+def _training_loss(losses: Series) -> str:
     last = losses.values[-max(LEAST_STEPS, round(LAST_SHARE * len(losses))) :]
     if not np.isfinite(last).all():
         return f"not finite in {int((~np.isfinite(last)).sum())} of the last {len(last)} recorded steps"
     found = block_bootstrap_mean(last)
     interval = f"95 % {found.low:.4f} to {found.high:.4f}, " if math.isfinite(found.low) else ""
-    return f"{found.value:.4f}{unit} ({interval}mean of the last {found.count} recorded steps)"
+    return f"{found.value:.4f} nats per token ({interval}mean of the last {found.count} recorded steps)"
 
 
 def _seconds(facts: Facts) -> float:
@@ -247,12 +244,6 @@ def _inside(facts: Facts) -> Iterator[str]:
         yield "The newest look at each recurrent state; `think/core/training/health.py` says what the columns mean."
         yield ""
         yield from _table(internals.HEALTH, rows)
-    if rows := foreseen.rows(facts.records):
-        yield "## Foresight"
-        yield ""
-        yield "Held-out games, without looking, with 95 % intervals; `docs/dynamics.md` says what the columns mean."
-        yield ""
-        yield from _table(foreseen.HEADER, rows)
 
 
 def _gates(facts: Facts) -> Iterator[str]:

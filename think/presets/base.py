@@ -10,7 +10,7 @@ on; the effect test (`think preset check --effects`) changes the leaf and demand
 The string under a field is its documentation, with the unit (see docstrings.py). "Off" is None or absence, never -1.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +32,17 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         protected_namespaces=(),
     )
+
+    in_order: ClassVar[tuple[str, ...]] = ()
+    "All fields as presets show them, for a class that has its own among those that it inherits."
+
+    @classmethod
+    def __pydantic_init_subclass__(cls) -> None:  # type: ignore[override]
+        if cls.in_order:
+            fields = cls.__pydantic_fields__
+            others = [name for name in fields if name not in cls.in_order]
+            cls.__pydantic_fields__ = {name: fields[name] for name in (*cls.in_order, *others)}
+            cls.model_rebuild(force=True)
 
 
 def knob(

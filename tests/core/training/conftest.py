@@ -19,11 +19,12 @@ from think.core.device import RuntimeSettings, prepare, resolve
 from think.core.models import build
 from think.core.models.thinking import Settings as ModelSettings
 from think.core.models.thinking import Thinking
+from think.core.processes import ALONE
 from think.core.training.checkpoint import Checkpoints
+from think.core.training.language import Language, LanguageSettings
 from think.core.training.ledger import Ledger
-from think.core.training.loop import LoopSettings, Run, trainable
+from think.core.training.loop import Run
 from think.core.training.optimizer import build_optimizer
-from think.core.training.parallel import Layout
 from think.core.training.stop import Stop
 
 MODEL: dict[str, Any] = {
@@ -77,7 +78,7 @@ def model_of() -> Callable[..., Thinking]:
 
 
 @pytest.fixture
-def stage_of() -> Callable[..., LoopSettings]:
+def stage_of() -> Callable[..., LanguageSettings]:
     """Settings of a stage; keys replace parts of STAGE."""
     return stage_settings
 
@@ -86,8 +87,8 @@ def model_settings(**changes: Any) -> ModelSettings:
     return ModelSettings.model_validate_json(json.dumps({**MODEL, **changes}))
 
 
-def stage_settings(**changes: Any) -> LoopSettings:
-    return LoopSettings.model_validate_json(json.dumps({**STAGE, **changes}))
+def stage_settings(**changes: Any) -> LanguageSettings:
+    return LanguageSettings.model_validate_json(json.dumps({**STAGE, **changes}))
 
 
 @pytest.fixture(scope="session")
@@ -125,15 +126,14 @@ def make_run(packed: Packed, tmp_path: Path) -> MakeRun:
         prepare(machine)
         seeding.start(settings.seed, "initialisation")
         network = build(model_settings(**(model or {})))
-        parameters = trainable(network)
+        tracks = Tracks(packed.split("train"), settings.rows, settings.seed, settings.reset_period)
+        work = Language(network, settings, machine, ALONE, tracks, packed.split("validation"))
         run = Run(
             settings=settings,
-            machine=machine,
+            stage="stage1",
             clock=settings.clock(),
-            layout=Layout(network),
-            optimizer=build_optimizer(settings.optimizer, network.roles(), parameters, settings.learning_rate),
-            tracks=Tracks(packed.split("train"), settings.rows, settings.seed, settings.reset_period),
-            held_out=packed.split("validation"),
+            work=work,
+            optimizer=build_optimizer(settings.optimizer, work.roles(), work.parameters(), settings.learning_rate),
             checkpoints=Checkpoints(tmp_path / name, keep=settings.checkpoint.keep),
             ledger=Ledger(records, settings.telemetry, settings.anomalies),
             stop=Stop(),

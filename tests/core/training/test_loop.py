@@ -40,7 +40,7 @@ def test_equal_seeds_give_equal_losses_and_weights_bit_for_bit(
     other, second, _ = taken(make_run, "other", optimizer=optimizer)
     _, third, _ = taken(make_run, "third", optimizer=optimizer, seed=4)
     assert first.losses() == second.losses()
-    assert same_bytes(weights(one.model), weights(other.model))
+    assert same_bytes(weights(one.work.model), weights(other.work.model))
     assert first.losses() != third.losses()
     assert first.losses()[-1] < first.losses()[0]
 
@@ -105,7 +105,7 @@ def test_evaluating_and_looking_change_nothing_that_is_trained(make_run: Make, s
         checkpoint={"every": 2, "keep": 1},
         telemetry={"gradients_every": 1, "health_every": 1},
     )
-    assert same_bytes(weights(quiet.model), weights(loud.model))
+    assert same_bytes(weights(quiet.work.model), weights(loud.work.model))
     assert [step for step, _ in records.of("eval")] == [1, 2, 3, 4, 5, 6]
     assert [step for step, _ in records.of("checkpoint")] == [2, 4, 6]
     assert len(records.of("component_gradients")) == 6
@@ -118,12 +118,12 @@ def test_evaluating_and_looking_change_nothing_that_is_trained(make_run: Make, s
 
 def test_accumulating_micro_batches_is_the_full_batch(make_run: Make) -> None:
     run, _ = make_run(rows=4)
-    batch, start = run.tracks.at(0, 12), run.model.initial_state(4).detach()
+    batch, start = run.work.tracks.at(0, 12), run.work.model.initial_state(4).detach()
     found = {}
     for parts in (1, 2, 4):
         run.optimizer.zero_grad()
         outcome = accumulate_gradients(
-            forward_of(run.model),
+            forward_of(run.work.model),
             batch,
             start,
             micro_batches=parts,
@@ -131,7 +131,7 @@ def test_accumulating_micro_batches_is_the_full_batch(make_run: Make) -> None:
             precision="float32",
             look=None,
         )
-        gradients = {n: torch.zeros(()) if p.grad is None else p.grad for n, p in run.model.named_parameters()}
+        gradients = {n: torch.zeros(()) if p.grad is None else p.grad for n, p in run.work.model.named_parameters()}
         found[parts] = (outcome, gradients)
     whole, expected = found[1]
     for parts in (2, 4):
@@ -148,11 +148,11 @@ def test_accumulating_micro_batches_is_the_full_batch(make_run: Make) -> None:
 def test_the_state_is_handed_from_step_to_step(make_run: Make) -> None:
     """Two steps without an update are one step of twice the length."""
     run, _ = make_run(rows=2)
-    forward, start = forward_of(run.model), run.model.initial_state(2).detach()
+    forward, start = forward_of(run.work.model), run.work.model.initial_state(2).detach()
     settings = {"micro_batches": 1, "entropy_bonus": 0.0, "precision": "float32", "look": None}
-    whole = accumulate_gradients(forward, run.tracks.at(0, 24), start, **settings)
-    first = accumulate_gradients(forward, run.tracks.at(0, 12), start, **settings)
-    second = accumulate_gradients(forward, run.tracks.at(12, 12), first.state, **settings)
+    whole = accumulate_gradients(forward, run.work.tracks.at(0, 24), start, **settings)
+    first = accumulate_gradients(forward, run.work.tracks.at(0, 12), start, **settings)
+    second = accumulate_gradients(forward, run.work.tracks.at(12, 12), first.state, **settings)
     tokens = first.tokens + second.tokens
     assert tokens == whole.tokens
     assert (first.loss * first.tokens + second.loss * second.tokens) / tokens == pytest.approx(whole.loss, rel=1e-5)
@@ -179,7 +179,7 @@ def test_the_recorded_norm_is_the_one_before_the_cut(make_run: Make, same_bytes:
     cut, cut_records, _ = taken(make_run, "cut", steps=1, max_gradient_norm=1e-9)
     norms = [records.of("step")[0][1]["gradient_norm"] for records in (open_records, cut_records)]
     assert norms[0] == norms[1] > 1e-3
-    assert not same_bytes(weights(free.model), weights(cut.model))
+    assert not same_bytes(weights(free.work.model), weights(cut.work.model))
 
 
 def test_the_share_of_steps_that_moved_the_start_state_is_counted(make_run: Make) -> None:
@@ -204,7 +204,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpo
     def poison(seen: Any) -> None:
         if seen.step == 3:
             with torch.no_grad():
-                run.model.embedding.weight.fill_(math.nan)
+                run.work.model.embedding.weight.fill_(math.nan)
 
     with pytest.raises(Diverged, match="the loss of step 4 is nan") as caught:
         train(run, begin(run), poison)
@@ -217,12 +217,12 @@ def test_a_gradient_norm_that_is_not_finite_stops_the_run_before_the_update(
     make_run: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = make_run()
-    start = {name: tensor.clone() for name, tensor in weights(run.model).items()}
+    start = {name: tensor.clone() for name, tensor in weights(run.work.model).items()}
     monkeypatch.setattr("think.core.training.loop.clip_gradients", lambda *_: math.inf)
     with pytest.raises(Diverged, match="gradient norm of step 1 is inf") as caught:
         train(run, begin(run), silent)
     assert "no checkpoint was written yet" in str(caught.value)
-    assert all(torch.equal(start[name], tensor) for name, tensor in weights(run.model).items())
+    assert all(torch.equal(start[name], tensor) for name, tensor in weights(run.work.model).items())
 
 
 def test_a_signal_is_obeyed_after_the_step_and_its_checkpoint(make_run: Make) -> None:
@@ -269,13 +269,13 @@ def test_the_last_evaluation_reads_the_whole_split(make_run: Make) -> None:
     (_, part), (_, whole) = records.of("eval")
     assert not part["whole"]
     assert whole["whole"]
-    assert part["tokens"] < whole["tokens"] <= run.held_out.tokens
+    assert part["tokens"] < whole["tokens"] <= run.work.held_out.tokens
 
 
 def test_bfloat16_keeps_float32_master_weights(make_run: Make) -> None:
     run, records, progress = taken(make_run, precision="bfloat16")
     _, plain, _ = taken(make_run, "plain")
-    assert all(parameter.dtype == torch.float32 for parameter in trainable(run.model).values())
+    assert all(parameter.dtype == torch.float32 for parameter in trainable(run.work.model).values())
     assert all(state.dtype == torch.float32 for state in progress.state.tensors().values() if state.is_floating_point())
     assert records.losses() != plain.losses()
     assert records.losses() == pytest.approx(plain.losses(), rel=0.02)
@@ -283,14 +283,14 @@ def test_bfloat16_keeps_float32_master_weights(make_run: Make) -> None:
 
 def test_weights_of_another_model_are_refused(make_run: Make) -> None:
     run, _ = make_run()
-    held = weights(run.model)
+    held = weights(run.work.model)
     with pytest.raises(BadData, match="unknown to the model"):
-        load_weights(run.model, {**held, "gone": torch.zeros(1)}, "here")
+        load_weights(run.work.model, {**held, "gone": torch.zeros(1)}, "here")
     with pytest.raises(BadData, match="missing in the checkpoint"):
-        load_weights(run.model, dict(list(held.items())[1:]), "here")
+        load_weights(run.work.model, dict(list(held.items())[1:]), "here")
     name = next(iter(held))
     with pytest.raises(BadData, match="has shape"):
-        load_weights(run.model, {**held, name: torch.zeros(3, 3, 3)}, "here")
+        load_weights(run.work.model, {**held, name: torch.zeros(3, 3, 3)}, "here")
 
 
 def test_initialisation_does_not_depend_on_who_drew_before() -> None:

@@ -15,7 +15,7 @@ rules remember is plain data, so a resumed run goes on noticing where it stopped
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -23,21 +23,13 @@ from think.core.training.shifts import Bounds, Levels
 from think.presets.base import Fraction, Settings, knob
 
 
-class AnomalySettings(Settings):
-    """What counts as going wrong."""
+class WatchSettings(Settings):
+    """What counts as going wrong in any training."""
 
     spike: Annotated[float, Field(gt=1.0)] = knob(5.0, acts_on="cadence")
     "gradient norm that is a spike, as a multiple of the running median"
     window: PositiveInt = knob(64, acts_on="cadence")
     "steps of the running median; no spike is called before there are as many"
-    top_probability: Fraction = knob(0.95, acts_on="cadence")
-    "mean probability of the likeliest token above which, with few distinct tokens, predictions have collapsed"
-    distinct_share: Fraction = knob(0.3, acts_on="cadence")
-    "distinct predicted tokens over distinct targets, below which predictions may have collapsed"
-    saturated_share: Fraction = knob(0.3, acts_on="cadence")
-    "share of a layer's gates beyond their useful range, above which it is an anomaly"
-    component_ratio: Annotated[float, Field(gt=1.0)] = knob(10.0, acts_on="cadence")
-    "ratio of the branches' gradient norms, either way, above which they are out of balance"
     shift_window: PositiveInt = knob(24, acts_on="cadence", came_later=True)
     "records whose median is the level of a figure; three windows are compared before a shift of the level is called"
     shift_factor: Annotated[float, Field(gt=1.0)] = knob(2.0, acts_on="cadence", came_later=True)
@@ -46,6 +38,31 @@ class AnomalySettings(Settings):
     "deviations of the figure that a change of its level must exceed to be a phase shift"
     detail_steps: NonNegativeInt = knob(20, acts_on="cadence")
     "steps of full telemetry after an anomaly"
+
+
+class AnomalySettings(WatchSettings):
+    """What counts as going wrong in a language model."""
+
+    in_order: ClassVar = (
+        "spike",
+        "window",
+        "top_probability",
+        "distinct_share",
+        "saturated_share",
+        "component_ratio",
+        "shift_window",
+        "shift_factor",
+        "shift_noise",
+        "detail_steps",
+    )
+    top_probability: Fraction = knob(0.95, acts_on="cadence")
+    "mean probability of the likeliest token above which, with few distinct tokens, predictions have collapsed"
+    distinct_share: Fraction = knob(0.3, acts_on="cadence")
+    "distinct predicted tokens over distinct targets, below which predictions may have collapsed"
+    saturated_share: Fraction = knob(0.3, acts_on="cadence")
+    "share of a layer's gates beyond their useful range, above which it is an anomaly"
+    component_ratio: Annotated[float, Field(gt=1.0)] = knob(10.0, acts_on="cadence")
+    "ratio of the branches' gradient norms, either way, above which they are out of balance"
 
 
 @dataclass(frozen=True)
@@ -58,9 +75,9 @@ class Anomaly:
 
 @dataclass
 class Watch:
-    """The rules and what they remember."""
+    """The rules and what they remember; those about a language model speak where the settings are of one."""
 
-    settings: AnomalySettings
+    settings: WatchSettings
     norms: list[float] = field(default_factory=list)
     active: list[str] = field(default_factory=list)
     quiet_until: dict[str, int] = field(default_factory=dict)
@@ -88,17 +105,9 @@ class Watch:
         length: tokens per row.   states: figures of states above zero by place, at equal distances in steps.
         """
         begun = self._spike(step, gradient_norm)
-        if top_probability is not None and distinct_share is not None:
-            limit = self.settings.top_probability
-            collapsed = top_probability > limit and distinct_share < self.settings.distinct_share
-            begun += self._edge(step, collapsed, Anomaly("mode_collapse", top_probability, limit))
-        for where, share in (saturation or {}).items():
-            limit = self.settings.saturated_share
-            begun += self._edge(step, share > limit, Anomaly("saturated", share, limit, where))
-        if component_ratio is not None:
-            limit = self.settings.component_ratio
-            outside = component_ratio > limit or component_ratio < 1 / limit
-            begun += self._edge(step, outside, Anomaly("component_ratio", component_ratio, limit))
+        if isinstance(self.settings, AnomalySettings):
+            limits = self.settings
+            begun += self._of_language(step, limits, top_probability, distinct_share, saturation or {}, component_ratio)
         for where, found in self.levels.look(length, {"gradient norm": gradient_norm, **(states or {})}).items():
             begun += self._edge(step, found.happened, Anomaly("phase_shift", found.ratio, found.limit, where))
         if begun:
@@ -131,6 +140,29 @@ class Watch:
             limit = self.settings.spike * median(self.norms)
             begun = self._edge(step, norm > limit, Anomaly("gradient_spike", norm, limit))
         self.norms = [*self.norms, norm][-self.settings.window :]
+        return begun
+
+    def _of_language(
+        self,
+        step: int,
+        limits: AnomalySettings,
+        top_probability: float | None,
+        distinct_share: float | None,
+        saturation: Mapping[str, float],
+        ratio: float | None,
+    ) -> list[Anomaly]:
+        begun: list[Anomaly] = []
+        if top_probability is not None and distinct_share is not None:
+            limit = limits.top_probability
+            collapsed = top_probability > limit and distinct_share < limits.distinct_share
+            begun += self._edge(step, collapsed, Anomaly("mode_collapse", top_probability, limit))
+        for where, share in saturation.items():
+            limit = limits.saturated_share
+            begun += self._edge(step, share > limit, Anomaly("saturated", share, limit, where))
+        if ratio is not None:
+            limit = limits.component_ratio
+            outside = ratio > limit or ratio < 1 / limit
+            begun += self._edge(step, outside, Anomaly("component_ratio", ratio, limit))
         return begun
 
     def _edge(self, step: int, now: bool, anomaly: Anomaly) -> list[Anomaly]:

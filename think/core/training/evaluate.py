@@ -15,14 +15,13 @@ from think.core.models.state import State
 from think.core.models.thinking import Thinking
 from think.core.processes import ALONE, Group
 from think.core.statistics import block_bootstrap_mean
-from think.presets.base import Settings, knob
+from think.core.training.cadence import EvaluationCadence
+from think.presets.base import knob
 
 
-class EvaluationSettings(Settings):
+class EvaluationSettings(EvaluationCadence):
     """Held-out evaluation while training; the last step is followed by one over the whole split."""
 
-    every: PositiveInt | None = knob(100, acts_on="cadence", may_change_on_resume=True)
-    "steps from one evaluation to the next; only the last one when absent"
     rows: PositiveInt = knob(8, acts_on="evaluation")
     "contiguous tracks that the held-out text is read in"
     tokens: PositiveInt | None = knob(None, acts_on="evaluation")
@@ -39,6 +38,11 @@ class Score:
 
     def as_json(self) -> dict[str, Any]:
         return {"loss": self.loss, "tokens": self.tokens}
+
+    def as_record(self) -> dict[str, Any]:
+        """The same for the record of an evaluation, with the interval where there is one."""
+        low, high = self.interval
+        return self.as_json() | ({"interval": [low, high]} if math.isfinite(low) and math.isfinite(high) else {})
 
     @property
     def block_losses(self) -> list[float]:

@@ -39,7 +39,8 @@ from think.core.models.mixers.rwkv6 import Rwkv6
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
 from think.core.processes import ALONE, Group
-from think.presets.base import Settings, knob
+from think.core.training.cadence import RecordSettings
+from think.presets.base import knob
 
 _ROWS = 256
 "Rows of logits that are looked at at a time."
@@ -48,17 +49,17 @@ _TINY = 1e-12
 "Keeps an empty state from dividing by zero; far below the square of any entry that matters."
 
 
-class TelemetrySettings(Settings):
-    """How often a run writes what; every step while detail is raised."""
+class TelemetrySettings(RecordSettings):
+    """How often a run writes what about a language model; every step while detail is raised."""
 
-    steps_every: PositiveInt = knob(1, acts_on="cadence", may_change_on_resume=True)
-    "steps from one step record to the next"
-    gradients_every: PositiveInt | None = knob(10, acts_on="cadence", may_change_on_resume=True)
-    "steps from one record of component gradient norms to the next; none when absent"
     health_every: PositiveInt | None = knob(50, acts_on="cadence", may_change_on_resume=True)
     "steps from one record of state health to the next; none when absent"
     saturation: PositiveFloat = knob(5.0, acts_on="cadence", may_change_on_resume=True)
     "absolute pre-activation beyond which a gate counts as saturated; 5 is a sigmoid of 0.993"
+
+    @property
+    def looks_every(self) -> int | None:
+        return self.health_every
 
 
 @dataclass(frozen=True)

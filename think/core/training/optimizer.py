@@ -194,12 +194,19 @@ def coverage(roles: Mapping[str, Role], trainable: list[str]) -> dict[str, str]:
 
 
 def build_optimizer(
-    settings: AdamWSettings | MuonSettings, roles: Mapping[str, Role], parameters: Mapping[str, Parameter], rate: float
+    settings: AdamWSettings | MuonSettings,
+    roles: Mapping[str, Role],
+    parameters: Mapping[str, Parameter],
+    rate: float,
+    section: str = "stage1",
 ) -> Optimizer:
-    """The optimizer of these trainable parameters. Raises MachineCannot when a fused AdamW is asked for and absent."""
+    """The optimizer of these trainable parameters. Raises MachineCannot when a fused AdamW is asked for and absent.
+
+    section: where the settings stand, for the message.
+    """
     groups = grouped(settings, roles, list(parameters), rate)
     device = next(iter(parameters.values())).device
-    fused = _fused(settings.implementation, device)
+    fused = _fused(settings.implementation, device, section)
     rules: dict[str, torch.optim.Optimizer] = {}
     if adaptive := [group for group in groups if group.rule == "adamw"]:
         rules["adamw"] = AdamW(
@@ -232,15 +239,15 @@ def fused_works(device: torch.device) -> bool:
     return True
 
 
-def _fused(asked: str, device: torch.device) -> bool:
+def _fused(asked: str, device: torch.device, section: str) -> bool:
     if asked == "plain" or device.type == "meta":
         return False
     works = fused_works(device)
     if asked == "fused" and not works:
         raise MachineCannot(
             f"torch has no fused AdamW for {device.type}",
-            where="stage1.optimizer.implementation",
-            remedy="--set stage1.optimizer.implementation=auto, which takes the plain one here",
+            where=f"{section}.optimizer.implementation",
+            remedy=f"--set {section}.optimizer.implementation=auto, which takes the plain one here",
         )
     return works
 

@@ -19,7 +19,8 @@ from think.core.device import Machine, compile_each, prepare
 from think.core.models import build
 from think.core.models.thinking import Settings as ModelSettings
 from think.core.training.gradients import clip_gradients
-from think.core.training.loop import LoopSettings, trainable
+from think.core.training.language import LanguageSettings
+from think.core.training.loop import trainable
 from think.core.training.optimizer import build_optimizer
 from think.core.training.step import accumulate_gradients, forward_of
 
@@ -60,7 +61,7 @@ class StepSpeed:
 
 def measure(
     model_settings: ModelSettings,
-    settings: LoopSettings,
+    settings: LanguageSettings,
     machine: Machine,
     *,
     steps: int = FEWEST_STEPS,
@@ -128,7 +129,7 @@ def measure(
     )
 
 
-def _batch(settings: LoopSettings, vocabulary: int, step: int) -> Batch:
+def _batch(settings: LanguageSettings, vocabulary: int, step: int) -> Batch:
     """Random tokens with a reset every DOCUMENT tokens or so; the first one of all is a reset, as in a run."""
     random = seeding.generator(settings.seed, "speed", "tokens", step)
     shape = (settings.rows, settings.length)
