@@ -96,9 +96,8 @@ def _around(kinds: dict[Place, str], workspace: Path, key: str) -> Tree:
     for table, kind in sorted(kinds.items(), key=lambda item: len(item[0])):
         if get(tree, (*table, KIND)) != kind:
             put(tree, table, deepcopy({KIND: kind, **_needs(dotted(table), kind)}))
-    if fixtures.CROSSINGS.get(key):
-        for place, value in fixtures.CROSSINGS[key].items():
-            put(tree, tuple(place.split(".")), deepcopy(value))
+    for place, value in fixtures.crossing(key).items():
+        put(tree, tuple(place.split(".")), deepcopy(value))
     return tree
 
 
@@ -126,7 +125,7 @@ def _of_leaf(leaf: Leaf, workspace: Path) -> Case:
         return Case(key, channel, tree, leaf.path, ["cuda:63"], kinds)
     value = get(tree, leaf.path)
     value = leaf.default if value is PydanticUndefined else value
-    others = fixtures.OTHERS.get(key) or list(_others(leaf.info.annotation, value))
+    others = fixtures.others(key) or list(_others(leaf.info.annotation, value))
     return Case(key, channel, tree, leaf.path, others, kinds)
 
 

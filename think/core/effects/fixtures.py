@@ -11,6 +11,8 @@ from typing import Any
 
 from think.core import plugins
 from think.core.models.thinking import MIXERS
+from think.core.settings import LATER
+from think.core.training.stages import FAMILY as STAGES
 
 Tree = dict[str, Any]
 
@@ -37,8 +39,12 @@ VARIANTS: dict[str, dict[str, Tree]] = {
     "model.feed_forward": {"channel_mix": {"inner": 16}, "gelu": {"inner": 16}},
     "model.anchors.where": {"at": {"layers": [0]}, "every": {"period": 2}},
     "tokenizer": {"bpe": {"size": 272}, "character": {}},
-    "stage1.optimizer": {"adamw": {}, "muon": {}},
-    "stage1.schedule": {"wsd": {"warmup": 2, "fall": 0.5, "floor": 0.1}, "cosine": {"warmup": 2}},
+    **{f"{stage}.optimizer": {"adamw": {}, "muon": {}} for stage in ("stage1", *LATER)},
+    **{
+        f"{stage}.schedule": {"wsd": {"warmup": 2, "fall": 0.5, "floor": 0.1}, "cosine": {"warmup": 2}}
+        for stage in ("stage1", *LATER)
+    },
+    **{table: dict(kinds) for stage in LATER for table, kinds in plugins.load(STAGES, stage).kinds.items()},
     "gates.g2.band": {"share": {}, "nats": {"low": 2.0, "high": 5.0}},
     "runtime.parallel": {"ddp": {}, "fsdp": {}},
 }
@@ -81,6 +87,33 @@ CROSSINGS: dict[str, Tree] = {
     "model.anchors.where.period": {"model.layers": 3},
 }
 "What must hold for a setting to have something to act on."
+
+ALIKE = ("anomalies.spike", "anomalies.window", *(f"anomalies.{leaf}" for leaf in SHIFTING), "optimizer.epsilon")
+"Settings that act on every stage as on the first."
+
+
+def crossing(key: str) -> Tree:
+    """What must hold for this setting to have something to act on, by dotted key; empty when nothing."""
+    stage, _, leaf = key.partition(".")
+    if stage not in LATER:
+        return CROSSINGS.get(key, {})
+    if leaf == "anomalies.detail_steps":
+        return {f"{stage}.anomalies.spike": 1.0001, f"{stage}.anomalies.window": 1, f"{stage}.telemetry.steps_every": 2}
+    own = plugins.load(STAGES, stage).crossings
+    held: Tree = own[leaf] if leaf in own else CROSSINGS.get(f"stage1.{leaf}", {}) if leaf in ALIKE else {}
+    return {f"{stage}.{name.removeprefix('stage1.')}": value for name, value in held.items()}
+
+
+def others(key: str) -> list[Any] | None:
+    """Values to try for this setting, in this order; None where halving, doubling and negating will do."""
+    stage, _, leaf = key.partition(".")
+    if stage not in LATER:
+        return OTHERS.get(key)
+    if leaf == "anomalies.detail_steps":
+        return [2]
+    own = plugins.load(STAGES, stage).others
+    return list(own[leaf]) if leaf in own else OTHERS.get(f"stage1.{leaf}") if leaf in ALIKE else None
+
 
 OTHERS: dict[str, list[Any]] = {
     "stage1.anomalies.spike": [1e9],
@@ -244,10 +277,25 @@ def tree(workspace: Path) -> Tree:
                 "telemetry": {"steps_every": 1, "gradients_every": 2, "health_every": 3},
                 "anomalies": QUIET,
             },
+            **{stage: _later(stage, chosen) for stage in LATER},
             "gates": {"g2": {"band": chosen["gates.g2.band"]}},
             "runtime": {"device": "auto", "threads": 1},
         }
     )
+
+
+def _later(stage: str, chosen: Tree) -> Tree:
+    """The section of a later stage in the tiny run: what its file says, and quiet."""
+    own = plugins.load(STAGES, stage).tiny
+    return {
+        "optimizer": chosen[f"{stage}.optimizer"],
+        "schedule": chosen[f"{stage}.schedule"],
+        "max_gradient_norm": 0.05,
+        "checkpoint": {"every": 2, "keep": 2},
+        "telemetry": {"steps_every": 1, "gradients_every": 2},
+        "anomalies": {"spike": 1e9, "shift_factor": 1e9, "detail_steps": 0},
+        **own,
+    }
 
 
 def _sentence(number: int) -> str:

@@ -24,11 +24,12 @@ from think.core.gates.checks import FAMILY as GATES
 from think.core.models import build
 from think.core.processes import Launch, joined
 from think.core.runs import RunFolder
-from think.core.settings import RunSettings
+from think.core.settings import LATER, RunSettings
 from think.core.telemetry.tail import read
 from think.core.training.checkpoint import Checkpoints
 from think.core.training.loop import trainable
 from think.core.training.optimizer import build_optimizer
+from think.core.training.predecessor import Predecessor, weights_digest
 from think.core.training.stages import Request
 from think.presets.base import Channel
 
@@ -46,8 +47,9 @@ TOKENS = 264
 
 @dataclass(frozen=True)
 class Trace:
-    """What a short run left behind."""
+    """What a short run left behind. left: its checkpoint, for a later stage to stand on."""
 
+    left: Predecessor
     records: list[Any]
     weights: str
     checkpoints: list[str]
@@ -77,27 +79,30 @@ class Laboratory:
     def fingerprint(self, channel: Channel, key: str, settings: RunSettings, *, fresh: bool = False) -> Print:
         """What the channel of one setting looks like under these settings."""
         match channel:
+            case "graph" if stage_of(key) in LATER:
+                return {"graph": self._trace(settings, fresh, stage_of(key)).weights}
             case "graph":
                 return {"graph": _graph(settings)}
+            case "data" if stage_of(key) in LATER:
+                return {"weights": self._trace(settings, fresh, stage_of(key)).weights}
             case "data" if key.startswith("stage1.") or key == "data.path":
                 return {"batches": _batches(settings), "weights": self._trace(settings, fresh).weights}
             case "data":
                 return {"pack": self._pack(settings, self._folder("pack"))}
             case "optimizer" if key.endswith(".implementation"):
-                return {"implementation": _implementation(settings)}
+                return {"implementation": _implementation(settings, stage_of(key))}
             case "optimizer":
-                return {"weights": self._trace(settings, fresh).weights}
+                return {"weights": self._trace(settings, fresh, stage_of(key)).weights}
             case "schedule":
-                steps = [record for record in self._trace(settings, fresh).records if record.kind == "step"]
-                return {"table": [(one.step, one.fields["learning_rate"], one.fields["length"]) for one in steps]}
+                trace = self._trace(settings, fresh, stage_of(key))
+                steps = [record for record in trace.records if record.kind == "step"]
+                return {"table": [(one.step, one.fields["learning_rate"], one.fields.get("length")) for one in steps]}
             case "cadence":
-                return {"records": self._cadence(settings, fresh)}
+                return {"records": self._cadence(settings, fresh, stage_of(key))}
             case "evaluation":
-                trace = self._trace(settings, fresh)
-                found = [
-                    (one.step, one.fields["loss"], one.fields["tokens"]) for one in trace.records if one.kind == "eval"
-                ]
-                return {"held out": found}
+                trace = self._trace(settings, fresh, stage_of(key))
+                judged = [record for record in trace.records if record.kind == "eval"]
+                return {"held out": [(one.step, {**one.fields, "seconds": None}) for one in judged]}
             case "judge":
                 return {"verdict": _verdict(key, settings)}
             case "runtime":
@@ -121,9 +126,9 @@ class Laboratory:
         records = self._trace(settings, False).records
         return [record.fields["loss"] for record in records if record.kind == "step"]
 
-    def weights(self, settings: RunSettings) -> str:
+    def weights(self, settings: RunSettings, key: str) -> str:
         """Digest of the weights at the end: what cadence and evaluation must leave alone, to the bit."""
-        return self._trace(settings, False).weights
+        return self._trace(settings, False, stage_of(key)).weights
 
     def _taken(self, key: str, settings: RunSettings, fresh: bool) -> Print:
         """Signs that a run obeyed the machine: its thread count, and the rounding that betrays another kernel."""
@@ -133,8 +138,8 @@ class Laboratory:
             return {"rounding": self._trace(settings, fresh).weights}
         return {}
 
-    def _cadence(self, settings: RunSettings, fresh: bool) -> list[Any]:
-        trace = self._trace(settings, fresh)
+    def _cadence(self, settings: RunSettings, fresh: bool, stage: str) -> list[Any]:
+        trace = self._trace(settings, fresh, stage)
         told = ("step", "eval", "checkpoint", "anomaly", "component_gradients", "state_health")
         about = ("rule", "where", "layer", "branch", "detail_until_step", "warning", "whole")
         records = [
@@ -144,18 +149,24 @@ class Laboratory:
         ]
         return [records, trace.checkpoints]
 
-    def _trace(self, settings: RunSettings, fresh: bool) -> Trace:
-        known = settings.model_dump_json()
+    def _trace(self, settings: RunSettings, fresh: bool, stage: str = "stage1") -> Trace:
+        """What a run of a stage leaves behind; what it stands on is never run afresh."""
+        chain = _chain(stage)
+        others = {name for name in LATER if name not in chain}
+        known = f"{stage} {settings.model_dump_json(exclude=others)}"
         if fresh or known not in self._traces:
-            self._traces[known] = self._run(settings)
+            below = self._trace(settings, False, chain[1]).left if len(chain) > 1 else None
+            self._traces[known] = self._run(settings, stage, below)
         return self._traces[known]
 
-    def _run(self, settings: RunSettings) -> Trace:
-        """Train as `think train stage1` does."""
+    def _run(self, settings: RunSettings, stage: str, below: Predecessor | None) -> Trace:
+        """Train as `think train` does."""
         threads, seen = torch.get_num_threads(), set()
         folder = RunFolder.create(self.workspace, self._folder("run").name)
+        section = settings.stage(stage)
+        assert section is not None, "the tiny run has all stages"
         request = Request(
-            settings=settings.stage1,
+            settings=section,
             model=settings.model,
             tokenizer=settings.tokenizer,
             data=settings.data,
@@ -163,19 +174,22 @@ class Laboratory:
             machine=resolve(settings.runtime, LONE),
             preset="effects",
             digests={},
+            predecessor=below,
         )
         try:
             with seeding.untouched(), joined(LONE if settings.runtime.parallel is not None else None) as group:
                 request = replace(request, group=group)
-                plugins.load(STAGES, "stage1").run(request, folder, lambda _: seen.add(torch.get_num_threads()))
+                plugins.load(STAGES, stage).run(request, folder, lambda _: seen.add(torch.get_num_threads()))
         finally:
             torch.set_num_threads(threads)
         checkpoints = Checkpoints(folder.checkpoints)
         found = checkpoints.find()
         assert found is not None, "a finished run has a checkpoint"
-        tensors, _ = checkpoints.load(found.path)
+        tensors, facts = checkpoints.load(found.path)
+        digest = weights_digest(found.path)
+        left = Predecessor(stage, folder.name, found.path, found.step, digest, facts["digests"], section, below)
         names = [path.name for path in checkpoints.all()]
-        return Trace(read(folder.path), _hash(tensors["model"]), names, max(seen))
+        return Trace(left, read(folder.path), _hash(tensors["model"]), names, max(seen))
 
     def _pack(self, settings: RunSettings, out: Path) -> dict[str, str]:
         """Pack as `think data pack` does; the digest of every file but the manifest, which repeats the settings."""
@@ -240,10 +254,23 @@ def _batches(settings: RunSettings) -> str:
     return _hash(parts)
 
 
-def _implementation(settings: RunSettings) -> str:
-    model = build(settings.model)
-    stage = settings.stage1
-    return build_optimizer(stage.optimizer, model.roles(), trainable(model), stage.learning_rate).implementation
+def _implementation(settings: RunSettings, stage: str) -> str:
+    """What the optimizer of a stage became; it depends on the device and not on what is moved."""
+    model, section = build(settings.model), settings.stage(stage)
+    assert section is not None, "the tiny run has all stages"
+    return build_optimizer(section.optimizer, model.roles(), trainable(model), section.learning_rate).implementation
+
+
+def stage_of(key: str) -> str:
+    """The stage whose run shows what a setting does: that of its section, else the first."""
+    section = key.partition(".")[0]
+    return section if section in LATER else "stage1"
+
+
+def _chain(stage: str) -> list[str]:
+    """The stage and all that it stands on."""
+    below = plugins.load(STAGES, stage).after
+    return [stage, *(_chain(below) if below is not None else [])]
 
 
 def _verdict(key: str, settings: RunSettings) -> Any:

@@ -13,7 +13,7 @@ A stage that trains a module on what an earlier one has trained is made by `modu
                 the one further back. `backbone(request)` gives the model of stage 1, frozen
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -89,6 +89,9 @@ class Stage:
     after   the stage whose finished run this one stands on; None for the first
     module  what it trains, freshly initialised; None where that is the model itself
     tiny    a section of the smallest run that has every part, for the test that every setting has an effect
+    kinds      for that test: the choices of the section, by dotted key, and what each kind needs to be told
+    crossings  and what must hold for a leaf to have something to act on, both by their names in the section
+    others     and values to try for a leaf where doubling and halving will not do
     """
 
     Settings: type[LoopSettings]
@@ -98,3 +101,6 @@ class Stage:
     after: str | None = None
     module: Callable[[Request[Any]], nn.Module] | None = None
     tiny: Mapping[str, Any] = field(default_factory=dict)
+    kinds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    crossings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    others: Mapping[str, Sequence[Any]] = field(default_factory=dict)

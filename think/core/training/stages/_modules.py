@@ -1,6 +1,6 @@
 """A stage that trains a module on what an earlier stage has trained: everything but the module and its objective."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,12 +29,15 @@ def module_stage(
     *,
     after: str,
     tiny: Mapping[str, Any],
+    kinds: Mapping[str, Mapping[str, Any]] | None = None,
+    crossings: Mapping[str, Mapping[str, Any]] | None = None,
+    others: Mapping[str, Sequence[Any]] | None = None,
 ) -> Stage:
     """The `SPEC` of such a stage.
 
     name: of the file.   module: builds what is trained, also without numbers, for its size; touches no files.
-    teach: the objective of this very module.   after: the stage that it stands on.   tiny: a section for the effect
-    test.
+    teach: the objective of this very module.   after: the stage that it stands on.
+    tiny, kinds, crossings, others: for the test that every setting has an effect, as `Stage` says.
     """
 
     def check(request: Request[Any], *, every_byte: bool = False) -> Packed:
@@ -49,7 +52,18 @@ def module_stage(
             fresh = module(request)
         return ModuleWork(teach(request, packed, fresh), request.settings)
 
-    return Stage(settings, Conduct(name, check, make), check, make, after, module, tiny)
+    return Stage(
+        settings,
+        Conduct(name, check, make),
+        check,
+        make,
+        after,
+        module,
+        tiny,
+        kinds or {},
+        crossings or {},
+        others or {},
+    )
 
 
 def predecessor(request: Request[Any], stage: str) -> Predecessor:
