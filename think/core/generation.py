@@ -84,14 +84,23 @@ class Opened:
     ended    why the last `write` ended
     """
 
-    def __init__(self, model: Thinking, state: State | None = None, allowed: int | None = None, decoder: str = "auto"):
+    def __init__(
+        self,
+        model: Thinking,
+        state: State | None = None,
+        allowed: int | None = None,
+        decoder: str = "auto",
+        *,
+        traced: bool = False,
+    ):
         """allowed: size of the tokenizer; ids from there on, which a model may have to spare, are never drawn.
 
         decoder: auto, native or eager; what auto became is told by `decoder` once something was written.
+        traced: a native decoder keeps the decays of its recurrences, for deliberation.
         Raises UsageError for another name, MachineCannot when native cannot run here.
         """
         expect_decoder(model, decoder)
-        self.model, self.asked = model, decoder
+        self.model, self.asked, self.traced = model, decoder, traced
         self.ended: Ended = "not yet"
         self._state: State | None = state if state is not None else model.initial_state(1)
         self._decoder: Decoder | EagerDecoder | None = None
@@ -139,6 +148,21 @@ class Opened:
             self._decoder.load(state, [self._row])
         self._state = state
 
+    def mark(self) -> None:
+        """Begin anew to count the decays of the recurrences."""
+        if isinstance(self._decoder, Decoder):
+            self._decoder.mark(self._row)
+
+    def decays(self) -> Float[Tensor, " R"] | None:
+        """Their products since the last mark; None where no decoder keeps them."""
+        traced = isinstance(self._decoder, Decoder) and self._decoder.traced
+        return self._decoder.decays(self._row) if isinstance(self._decoder, Decoder) and traced else None
+
+    def shaped(self, decays: Float[Tensor, " R"]) -> dict[str, Tensor]:
+        """Such products by the names of the matrices that they belong to, as `Decoder.shaped`."""
+        assert isinstance(self._decoder, Decoder)
+        return self._decoder.shaped(decays)
+
     def likeliest(self, logits: Float[Tensor, "V"]) -> int | None:
         """The token that temperature 0 would draw by these scores; None where it would end the text."""
         token = int((logits.cpu() + self._bias).argmax())
@@ -146,7 +170,7 @@ class Opened:
 
     def another(self) -> "Opened":
         """A second text that begins with all that this one has."""
-        made = Opened(self.model, self.state, decoder=self.asked)
+        made = Opened(self.model, self.state, decoder=self.asked, traced=self.traced)
         made._bias, made._logits = self._bias, self._logits
         return made
 
@@ -222,7 +246,7 @@ def _seated(texts: Sequence[Opened]) -> Decoder | EagerDecoder:
         fits = False
     if decoder is None or not fits:
         states = [text.state for text in texts]
-        decoder = decoder_for(first.model, len(texts), first.asked)
+        decoder = decoder_for(first.model, len(texts), first.asked, traced=first.traced)
         for row, (text, state) in enumerate(zip(texts, states, strict=True)):
             text._decoder, text._row, text._state = decoder, row, state
     if decoder.stale:

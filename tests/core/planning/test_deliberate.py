@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -76,9 +77,9 @@ def latent(trust: Trust, simulations: int = 16, seed: int = 0) -> LatentPlanner:
     )
 
 
-def opened(model: Thinking, decoder: str = "eager") -> Opened:
+def opened(model: Thinking, decoder: str = "eager", *, traced: bool = False) -> Opened:
     """A text that does not end by itself."""
-    text = Opened(model, decoder=decoder)
+    text = Opened(model, decoder=decoder, traced=traced)
     text._bias[list(STOPS)] = float("-inf")
     text.read(tokens(PROMPT)[0].tolist())
     return text
@@ -136,15 +137,35 @@ def test_a_search_runs_and_its_plans_move_the_state(model: Thinking, decoder: st
     assert written != list(opened(model, decoder).write(GREEDY))
 
 
-def test_both_decoders_write_the_same_with_deliberation(model: Thinking) -> None:
+@pytest.mark.parametrize("kind", ["hybrid", "mamba2, signed"])
+@pytest.mark.parametrize(
+    "asked", [{"lag": 3}, {"every": 1, "queue": 3, "lag": 2}, {"every": 5, "ahead": 1, "lag": 4, "queue": 2}]
+)
+def test_all_decoders_write_the_same_with_deliberation(
+    kind: str, asked: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a late change is carried by the mixers or by the decays that a decoder has kept."""
+    model = model_of(kind)
     if obstacle(model):
         pytest.skip("no native decoder here")
-    texts = []
-    for decoder in ("eager", "native"):
-        planner = latent(Trust((0.0,) * LAYERS, (1.0,) * LAYERS))
-        with Deliberation(model, planner, at_once(lag=3), InjectionSettings(rate=0.9)) as deliberation:
-            texts.append(write(deliberation, opened(model, decoder)))
-    assert texts[0] == texts[1]
+    found = []
+    for decoder, traced in (("eager", False), ("native", False), ("native", True)):
+        text = opened(model, decoder, traced=traced)
+        with Deliberation(
+            model,
+            latent(Trust((0.0,) * LAYERS, (1.0,) * LAYERS)),
+            at_once(**asked),
+            InjectionSettings(rate=0.9, decay=1.0, diverged="apply"),
+        ) as deliberation:
+            by_mixers = Mock(wraps=deliberation._carried)
+            monkeypatch.setattr(deliberation, "_carried", by_mixers)
+            found.append((write(deliberation, text), text.state))
+        late = deliberation.counts.fates[Fate.LATE] + deliberation.counts.fates[Fate.ADAPTED]
+        assert late > 0
+        assert by_mixers.call_count == (0 if traced else late)
+    for written, state in found[1:]:
+        assert written == found[0][0]
+        same(state, found[0][1], rtol=1e-2)
 
 
 @pytest.mark.parametrize(("trust", "rate"), [(Trust.none(LAYERS), 1.0), (Trust((0.0,) * LAYERS, (1.0,) * LAYERS), 0.0)])
@@ -185,6 +206,15 @@ class Fixed:
 
     def likeliest(self, logits: torch.Tensor) -> int:
         return int(logits.argmax())
+
+    def mark(self) -> None:
+        pass
+
+    def decays(self) -> None:
+        return None
+
+    def shaped(self, decays: torch.Tensor) -> dict[str, torch.Tensor]:
+        raise AssertionError("there are no decays")
 
     def change(self, state: State) -> None:
         assert state.position == self.tokens

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from tests.core.planning.models import LAYERS, MIXERS, after, model_of, tokens
+from think.core.models.decode import Decoder, obstacle
 from think.core.models.state import LayerState, scope, under
 from think.core.models.thinking import Block, Thinking
 from think.core.planning.injection import inject, matrices_of
-from think.core.planning.transport import carry, change, changed, crosses_norm
+from think.core.planning.transport import carry, change, changed, crosses_norm, decayed
 
 
 def layer_inputs(model: Thinking, read: torch.Tensor, state: object) -> list[list[torch.Tensor]]:
@@ -126,3 +127,28 @@ def test_nothing_is_carried_over_a_state_norm() -> None:
     state = after(model, tokens(6))
     with pytest.raises(ValueError, match="StateNorm acts between 6 and 10"):
         carry(model, state, tokens(4), change(state, state))
+
+
+@pytest.mark.parametrize("kind", MIXERS)
+@pytest.mark.parametrize("implementation", ["native", "interpreter"])
+def test_the_decays_that_a_decoder_keeps_carry_a_change_as_far(kind: str, implementation: str) -> None:
+    model = model_of(kind, anchor=True)
+    if obstacle(model, implementation):
+        pytest.skip("no native decoder here")
+    state = after(model, tokens(9))
+    by = change(after(model, tokens(4, seed=3), state), state)
+    read = tokens(6, seed=4)
+    traced, plain = (Decoder(model, 2, implementation, traced=traced) for traced in (True, False))
+    for decoder in (traced, plain):
+        decoder.load(state, [1])
+    traced.step([11], [1])
+    traced.load(state, [1])
+    traced.mark(1)
+    for token in read[0].tolist():
+        assert torch.equal(traced.step([token], [1]), plain.step([token], [1]))
+    expected, _ = carry(model, state, read, by)
+    found = decayed(by, traced.shaped(traced.decays(1)))
+    for index in range(LAYERS):
+        for name, part in expected[index].items():
+            torch.testing.assert_close(found[index][name], part, rtol=1e-3, atol=1e-5)
+    assert bool((traced.decays(0) == 1).all())

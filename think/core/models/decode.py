@@ -97,16 +97,16 @@ def _stamp(model: Thinking) -> tuple[tuple[int, int], ...]:
     return tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters())
 
 
-def _lowered(model: Thinking, implementation: str) -> _Lowered:
+def _lowered(model: Thinking, implementation: str, *, traced: bool) -> _Lowered:
     known = _LOWERED.setdefault(model, {})
-    stamp = _stamp(model)
-    if implementation not in known or known[implementation].stamp != stamp:
-        known.pop(implementation, None)  # both copies at once might not fit
-        program = Program()
+    stamp, key = _stamp(model), f"{implementation}, traced" if traced else implementation
+    if key not in known or known[key].stamp != stamp:
+        known.pop(key, None)  # both copies at once might not fit
+        program = Program(traced=traced)
         model.lower(program)
         machine = native.Machine(program) if implementation == "native" else interpreter.Machine(program)
-        known[implementation] = _Lowered(program, machine, stamp)
-    return known[implementation]
+        known[key] = _Lowered(program, machine, stamp)
+    return known[key]
 
 
 class Decoder:
@@ -114,23 +114,30 @@ class Decoder:
 
     rows      streams that there is room for, numbered from 0
     positions tokens of each stream since its start, as in State; StateNorm acts at multiples of its period
+    traced    the decays of the recurrences are kept too, for `decays`; that takes a copy of the weights of its own
     """
 
     @torch.no_grad()
-    def __init__(self, model: Thinking, rows: int = 1, implementation: str = "native"):
+    def __init__(self, model: Thinking, rows: int = 1, implementation: str = "native", *, traced: bool = False):
         """Raises MachineCannot, with the reason, where `obstacle` finds one."""
         reason = obstacle(model, implementation)
         if reason is not None:
             raise cannot(implementation, reason)
-        self.model, self.rows, self.implementation = model, rows, implementation
-        self._use(_lowered(model, implementation))
+        self.model, self.rows, self.implementation, self.traced = model, rows, implementation, traced
+        self._use(_lowered(model, implementation, traced=traced))
         self._first = torch.zeros(self._program.state_width)
+        self._traced = torch.cat(
+            [torch.arange(trace.offset, trace.offset + trace.width) for trace in self._program.traces]
+            or [torch.zeros(0, dtype=torch.int64)]
+        )
+        self._first[self._traced] = 1.0
         self._state = torch.zeros(rows, self._program.state_width)
         self._ring = torch.zeros(rows, self._program.ring_width)
         self._lengths = torch.zeros(rows, dtype=torch.int64)
         self._bounded = min((ring.context for ring in self._program.rings if not ring.sliding), default=None)
         initial = model.initial_state(1)
         _expect_same_names(self._program, initial)
+        self._names = tuple(tuple(layer) for layer in initial.layers)
         for slot in self._program.slots:
             _view(self._first.unsqueeze(0), slot).copy_(initial.tensors()[slot.name])
         self.positions = [0] * rows
@@ -152,7 +159,7 @@ class Decoder:
     @torch.no_grad()
     def refresh(self) -> None:
         """Take the model's weights as they are now; the streams go on where they are."""
-        self._use(_lowered(self.model, self.implementation))
+        self._use(_lowered(self.model, self.implementation, traced=self.traced))
 
     def begin(self, rows: Sequence[int]) -> None:
         """New streams in these rows, at the model's initial state and position 0."""
@@ -189,8 +196,23 @@ class Decoder:
             parts = [self._cached(ring, row) for row in rows]
             found |= {f"{ring.prefix}.{name}": torch.stack([part[name] for part in parts]) for name in parts[0]}
         made = State.from_tensors(found, positions.pop())
-        names = self.model.initial_state(1).layers
-        return State(made.position, tuple({n: made.layers[i][n] for n in layer} for i, layer in enumerate(names)))
+        return State(made.position, tuple({n: made.layers[i][n] for n in names} for i, names in enumerate(self._names)))
+
+    def mark(self, row: int) -> None:
+        """Begin anew to count the decays of a stream."""
+        self._state[row, self._traced] = 1.0
+
+    def decays(self, row: int) -> Float[Tensor, " R"]:
+        """The products of all decays of a stream since it was last marked, or began, one after another; see `shaped`.
+
+        A document that begins in between does not count: what was before it is gone.
+        """
+        return self._state[row, self._traced]
+
+    def shaped(self, decays: Float[Tensor, " R"]) -> dict[str, Tensor]:
+        """Such products by matrix: what that of this name in the state, without the batch, is to be multiplied by."""
+        parts = decays.split([trace.width for trace in self._program.traces])
+        return {trace.name: part.view(trace.shape) for trace, part in zip(self._program.traces, parts, strict=True)}
 
     @torch.no_grad()
     def step(

@@ -72,9 +72,9 @@ def expect_decoder(model: Thinking, name: str) -> None:
         raise cannot(name, reason)
 
 
-def decoder_for(model: Thinking, rows: int = 1, name: str = "auto") -> Decoder | EagerDecoder:
-    """A decoder by name; errors as `expect_decoder`."""
+def decoder_for(model: Thinking, rows: int = 1, name: str = "auto", *, traced: bool = False) -> Decoder | EagerDecoder:
+    """A decoder by name; errors as `expect_decoder`. traced: one that knows its decays, where it is native."""
     expect_decoder(model, name)
     if name == "eager" or (name == "auto" and obstacle(model) is not None):
         return EagerDecoder(model, rows)
-    return Decoder(model, rows)
+    return Decoder(model, rows, traced=traced)

@@ -33,14 +33,14 @@ from think.core.planning.answer import Answer, ids, plan_for, read, told
 from think.core.planning.injection import InjectionSettings, gates, inject, moves
 from think.core.planning.planner import Planner
 from think.core.planning.plans import Buffer, Counts, Fate, Plan
-from think.core.planning.transport import Change, carry, change, changed, crosses_norm
+from think.core.planning.transport import Change, carry, change, changed, crosses_norm, decayed
 from think.presets.base import Settings, knob
 
 
 class DeliberationSettings(Settings):
     """When plans are made."""
 
-    every: PositiveInt = knob(16, acts_on="evaluation")
+    every: PositiveInt = knob(32, acts_on="evaluation")
     "tokens from one request to the next"
     ahead: NonNegativeInt = knob(0, acts_on="evaluation")
     "tokens that are foretold, the likeliest each time, before the plan begins; it is for the position after them"
@@ -51,7 +51,7 @@ class DeliberationSettings(Settings):
 
 
 class Text(Protocol):
-    """A text that is being written; `core.generation.Opened` is one."""
+    """A text that is being written; `core.generation.Opened` is one. What `state` gave is not written into later."""
 
     @property
     def state(self) -> State: ...
@@ -59,6 +59,9 @@ class Text(Protocol):
     def tokens(self) -> int: ...
     def change(self, state: State) -> None: ...
     def likeliest(self, logits: Float[Tensor, " V"]) -> int | None: ...
+    def mark(self) -> None: ...
+    def decays(self) -> Float[Tensor, " R"] | None: ...
+    def shaped(self, decays: Float[Tensor, " R"]) -> dict[str, Tensor]: ...
 
 
 Note = Callable[[str, dict[str, Any]], None]
@@ -99,6 +102,7 @@ class Deliberation:
         self._origin, self._written = 0, list[int]()
         self._before: State | None = None
         self._injected: dict[int, State] = {}
+        self._since: dict[int, Tensor] = {}
 
     def __enter__(self) -> "Deliberation":
         return self
@@ -118,7 +122,8 @@ class Deliberation:
         self._writing = True
         self._origin, self._written = text.tokens, []
         self._injected.clear()
-        self._before = text.state.clone()
+        self._since.clear()
+        self._before = text.state
 
     def after(self, text: Text, token: int) -> None:
         """The text has taken in one more token: ask for a plan if one is due, and let those that came act.
@@ -127,6 +132,8 @@ class Deliberation:
         """
         position = text.tokens
         self._written.append(token)
+        if position in self._since:
+            self._count_decays(text)
         if self._before is not None:
             self._ask(text, self._before, token)
             self._before = None
@@ -135,7 +142,7 @@ class Deliberation:
         if (plan := self._buffer.take(position)) is not None:
             self._settle(plan, text)
         if len(self._written) % self.settings.every == 0:
-            self._before = text.state.clone()  # the planner's root is a step of its own, which gives the residuals
+            self._before = text.state  # the planner's root is a step of its own, which gives the residuals
 
     def finish(self) -> Counts:
         """The text has ended. What waits is abandoned; what is in work is void when it comes. Raises as `after`."""
@@ -176,6 +183,9 @@ class Deliberation:
         else:
             future = Future()
             future.set_result(self._think(*given))
+        self._since[text.tokens + self.settings.ahead] = torch.ones(0)
+        if not self.settings.ahead:
+            self._count_decays(text)
         self._requests.append(_Request(future, text.tokens + (self.settings.lag or 0)))
 
     def _think(
@@ -246,7 +256,7 @@ class Deliberation:
             fate, target = Fate.RECOMPUTED, read(self.model, plan.planned.tokens, state)
         elif lag or other:
             fate = Fate.ADAPTED if other else Fate.LATE
-            target = changed(state, self._carried(plan, position))
+            target = changed(state, self._arrived(plan, text))
         else:
             fate, target = Fate.ON_TIME, plan.target
         moved = inject(state, target, alpha)
@@ -254,6 +264,28 @@ class Deliberation:
         self._injected[position] = moved
         self._end(plan, fate, lag=lag, alpha=alpha, moved=moves(state, moved) if self._note else ())
         return None
+
+    def _count_decays(self, text: Text) -> None:
+        """Take the decays since they were last taken into every product that has begun, and begin those of here."""
+        decays, position = text.decays(), text.tokens
+        for start in [start for start in self._since if start < position - self.injection.longest_lag]:
+            del self._since[start]
+        if decays is None:
+            return
+        for start, product in self._since.items():
+            if start < position:
+                self._since[start] = product * decays
+            elif start == position:
+                self._since[start] = torch.ones_like(decays)
+        text.mark()
+
+    def _arrived(self, plan: Plan, text: Text) -> Change:
+        """What a plan would have changed, as it is at the end of the text."""
+        self._count_decays(text)
+        by, product = change(plan.target, plan.base), self._since.get(plan.position)
+        if product is None or not len(product):
+            return self._carried(plan, text.tokens)
+        return decayed(by, text.shaped(product))
 
     def _carried(self, plan: Plan, position: int) -> Change:
         """What a plan would have changed, carried from where it is for to a later position of the text.

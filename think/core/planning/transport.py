@@ -9,11 +9,15 @@ where f gives the matrix that one call of the mixer leaves. That is exact for ev
 its decays are, and needs no second formula for any of them. What enters f beside the matrix (convolution window, token
 shift) is what was there k tokens ago, the same on both sides.
 
+A decoder can keep the products of the decays as it goes; then the change is multiplied by them, which costs next to
+nothing where text is written.
+
 StateNorm is not linear: nothing is carried over a token at which it acts.
 
 B batch  K tokens  D width
 """
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -72,6 +76,17 @@ def transported(mixer: MixerModule, inputs: Float[Tensor, "B K D"], state: Layer
     _, after = mixer(torch.cat([inputs, inputs]), both, None)
     batch = inputs.shape[0]
     return {name: after[name][:batch] - after[name][batch:] for name in by}
+
+
+def decayed(by: Change, decays: Mapping[str, Tensor]) -> Change:
+    """The same by the products of the decays between, where a decoder has kept them.
+
+    decays: for each matrix, by its flat name in the state, what it is multiplied by, without the batch
+    """
+    return tuple(
+        {name: part * decays[f"layers.{index}.{name}"] for name, part in layer.items()}
+        for index, layer in enumerate(by)
+    )
 
 
 @torch.no_grad()

@@ -7,6 +7,6 @@
 The README in this folder has the operations, the memory that they work on, and why rows of a batch don't touch.
 """
 
-from think.kernels.decode.program import Op, Operand, Program, Ring, Slot
+from think.kernels.decode.program import Op, Operand, Program, Ring, Slot, Trace
 
-__all__ = ["Op", "Operand", "Program", "Ring", "Slot"]
+__all__ = ["Op", "Operand", "Program", "Ring", "Slot", "Trace"]

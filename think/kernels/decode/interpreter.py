@@ -143,7 +143,7 @@ class _Call:
         x = self.read(op.inputs[0]).reshape(-1, heads, 1, width)
         step = self.read(op.inputs[1])[..., None, None]
         rate, skip = self.read(op.inputs[2])[:, None, None], self.read(op.inputs[5])[:, None, None]
-        enters, leaves = (self.read(op.inputs[i])[:, None, :, None] for i in (3, 4))
+        enters, leaves = (self.read(op.inputs[i]).reshape(-1, 1, states, 1) for i in (3, 4))
         matrix = self.read(op.inputs[6]).view(-1, heads, states, width)
         decay = torch.exp(step * rate)
         if op.constant:

@@ -79,6 +79,22 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """Products of the decays of a recurrent matrix since they were last set to 1, and where they lie.
+
+    name   of the matrix in the model's state;   shape: that a product with the matrix [heads, rows, columns] takes
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def width(self) -> int:
+        return torch.Size(self.shape).numel()
+
+
+@dataclass(frozen=True)
 class Ring:
     """An attention cache: keys [H, K, context] and values [H, context, K]; token p of a document has place p % context.
 
@@ -100,9 +116,14 @@ class Ring:
 
 
 class Program:
-    """Operations in order, with the memory they need; built once, then read by a machine."""
+    """Operations in order, with the memory they need; built once, then read by a machine.
 
-    def __init__(self) -> None:
+    traced: recurrences also keep the products of their decays, see `trace`
+    """
+
+    def __init__(self, *, traced: bool = False) -> None:
+        self.traced = traced
+        self.traces: list[Trace] = []
         self.ops: list[Op] = []
         self.slots: list[Slot] = []
         self.rings: list[Ring] = []
@@ -139,6 +160,13 @@ class Program:
         """A tensor of the state: `name` and shape (without the batch) as the module's own `initial_state` has them."""
         self.slots.append(Slot(".".join([*self._names, name]), shape, self.state_width, transposed))
         made = Operand("state", self.state_width, torch.Size(shape).numel())
+        self.state_width += padded(made.width)
+        return made
+
+    def trace(self, name: str, *shape: int) -> Operand:
+        """Memory for the products of the decays of a recurrent matrix; the model's state knows nothing of it."""
+        made = Operand("state", self.state_width, torch.Size(shape).numel())
+        self.traces.append(Trace(".".join([*self._names, name]), shape, made.offset))
         self.state_width += padded(made.width)
         return made
 

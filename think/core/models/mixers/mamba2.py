@@ -194,12 +194,19 @@ class Mamba2(MixerModule):
         program.apply("silu", convolved, out=convolved)
         values, write, read = convolved.split(self.inner, self.state, self.state)
         step = program.apply("add", step, program.vector(self.step_bias), out=step)
+        step = program.apply("softplus", step, out=step)
+        rate = program.vector(-torch.exp(self.decay_log.detach().float()))
+        if program.traced:  # a state of one number for each head, into which nothing is written
+            since, nothing = program.trace("mamba.matrix", self.heads, 1, 1), program.vector(torch.zeros(self.heads))
+            inputs = (nothing, step, rate, nothing.part(0, 1), nothing.part(0, 1), nothing, since)
+            sizes = (self.heads, 1, 1)
+            program.apply("ssd", *inputs, width=self.heads, sizes=sizes, constant=float(self.signed))
         head_width = self.inner // self.heads
         out = program.apply(
             "ssd",
             values,
-            program.apply("softplus", step, out=step),
-            program.vector(-torch.exp(self.decay_log.detach().float())),
+            step,
+            rate,
             write,
             read,
             program.vector(self.skip),

@@ -212,6 +212,9 @@ class Rwkv6(MixerModule):
         if self.signed:
             decay = program.apply("scale", decay, out=decay, constant=2.0)
             decay = program.apply("add", decay, program.vector(torch.full_like(self.mix_all, -1.0)), out=decay)
+        if program.traced:
+            since = program.trace("rwkv.matrix", self.heads, self.head_width, 1)
+            program.apply("multiply", since, decay, out=since)
         sizes = (self.heads, self.head_width, self.head_width)
         out = program.apply(
             "rwkv6",
