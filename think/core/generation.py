@@ -13,7 +13,7 @@ A text is written by a decoder: native code where the model and the machine have
 V vocabulary
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -136,6 +136,13 @@ class Opened:
     def room(self) -> int | None:
         """Tokens that still fit before full attention would have to forget; None without such a bound."""
         return None if self._context is None else max(0, self._context - self.tokens)
+
+    def snapshot(self) -> Callable[[], State]:
+        """What `state` is now, to be asked for later, in any thread: cheaper than the state itself."""
+        if self._state is None and isinstance(self._decoder, Decoder):
+            return self._decoder.snapshot(self._row)
+        state = self.state
+        return lambda: state
 
     def change(self, state: State) -> None:
         """Go on from another state at this position; what was foretold for the very next token stays.

@@ -1,7 +1,7 @@
 """Deliberation beside a text: what is asked, when plans act, and that every one of them is accounted for."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
@@ -203,6 +203,10 @@ class Fixed:
 
     def take(self, token: int) -> None:
         self.state = after(self.model, torch.tensor([[token]]), self.state)
+
+    def snapshot(self) -> Callable[[], State]:
+        state = self.state
+        return lambda: state
 
     def likeliest(self, logits: torch.Tensor) -> int:
         return int(logits.argmax())
@@ -495,6 +499,24 @@ def test_nothing_is_planned_beyond_the_end_of_a_text(model: Thinking) -> None:
     accounted(deliberation.counts)
     assert deliberation.counts.silent == deliberation.counts.asked == 6
     assert not planner.roots
+
+
+@pytest.mark.parametrize("decoder", ["eager", "native"])
+def test_a_snapshot_is_of_its_moment(model: Thinking, decoder: str) -> None:
+    if decoder == "native" and obstacle(model):
+        pytest.skip("no native decoder here")
+    text = opened(model, decoder)
+    writing = text.write(GREEDY)
+    next(writing)
+    first = text.snapshot()
+    state = text.state
+    second = text.snapshot()  # the state is known by now
+    for _ in writing:
+        pass
+    for found in (first(), second()):
+        assert found.position == state.position == PROMPT + 1
+        for name, tensor in state.tensors().items():
+            assert torch.equal(found.tensors()[name], tensor), name
 
 
 def test_a_text_takes_a_state_at_its_own_position_only(model: Thinking) -> None:

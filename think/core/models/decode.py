@@ -12,8 +12,10 @@ bytes that it gives alone.
 B streams of this call  V vocabulary
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, cast
 from weakref import WeakKeyDictionary
 
@@ -184,6 +186,13 @@ class Decoder:
                 self._lengths[row] = length
         for row in rows:
             self.positions[row] = state.position
+
+    def snapshot(self, row: int) -> Callable[[], State]:
+        """What `state` would give of a stream now, for later, in any thread: its memory is copied, not taken apart."""
+        held = copy(self)
+        held._state, held._ring = self._state[row : row + 1].clone(), self._ring[row : row + 1].clone()
+        held._lengths, held.positions, held.rows = self._lengths[row : row + 1].clone(), [self.positions[row]], 1
+        return partial(held.state, [0])
 
     @torch.no_grad()
     def state(self, rows: Sequence[int]) -> State:

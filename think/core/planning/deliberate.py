@@ -57,6 +57,7 @@ class Text(Protocol):
     def state(self) -> State: ...
     @property
     def tokens(self) -> int: ...
+    def snapshot(self) -> Callable[[], State]: ...
     def change(self, state: State) -> None: ...
     def likeliest(self, logits: Float[Tensor, " V"]) -> int | None: ...
     def mark(self) -> None: ...
@@ -100,7 +101,7 @@ class Deliberation:
         self._buffer = Buffer()
         self._generation, self._writing = 0, False
         self._origin, self._written = 0, list[int]()
-        self._before: State | None = None
+        self._before: Callable[[], State] | None = None
         self._injected: dict[int, State] = {}
         self._since: dict[int, Tensor] = {}
 
@@ -123,7 +124,7 @@ class Deliberation:
         self._origin, self._written = text.tokens, []
         self._injected.clear()
         self._since.clear()
-        self._before = text.state
+        self._before = text.snapshot()
 
     def after(self, text: Text, token: int) -> None:
         """The text has taken in one more token: ask for a plan if one is due, and let those that came act.
@@ -142,7 +143,7 @@ class Deliberation:
         if (plan := self._buffer.take(position)) is not None:
             self._settle(plan, text)
         if len(self._written) % self.settings.every == 0:
-            self._before = text.state  # the planner's root is a step of its own, which gives the residuals
+            self._before = text.snapshot()  # the planner's root is a step of its own, which gives the residuals
 
     def finish(self) -> Counts:
         """The text has ended. What waits is abandoned; what is in work is void when it comes. Raises as `after`."""
@@ -172,7 +173,7 @@ class Deliberation:
 
     # ---- requests ----------------------------------------------------------------------------------------------------
 
-    def _ask(self, text: Text, before: State, token: int) -> None:
+    def _ask(self, text: Text, before: Callable[[], State], token: int) -> None:
         self.counts.asked += 1
         if len(self._requests) >= self.settings.queue:
             self.counts.refused += 1
@@ -190,13 +191,13 @@ class Deliberation:
 
     def _think(
         self,
-        before: State,
+        snapshot: Callable[[], State],
         token: int,
         likeliest: Callable[[Tensor], int | None],
         generation: int,
         asked: float,
     ) -> Answer:
-        started = self._clock()
+        started, before = self._clock(), snapshot()
         ahead = self.settings.ahead
         made = plan_for(self.model, self.planner, before, token, ahead, likeliest, generation, asked)
         if self._note is None:
