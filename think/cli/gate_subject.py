@@ -193,9 +193,12 @@ def _trained_from(root: Path, digests: dict[str, str]) -> runs.RunFolder | None:
     found = []
     for folder in runs.runs(root):
         try:
-            planned = loads(folder.plan_file.read_text(encoding="utf-8"))["digests"]
+            plan = loads(folder.plan_file.read_text(encoding="utf-8"))
+            planned = plan["digests"]
         except (OSError, ValueError, KeyError):
             continue
+        if plan.get("stage", "stage1") != "stage1":
+            continue  # gates judge the backbone; what stands on one has its digests too
         names = ("model", "tokenizer", "data", "stage1", "pack")
         if all(planned.get(name) is not None and planned.get(name) == digests.get(name) for name in names):
             found.append((folder.summary().started or 0.0, folder.name, folder))

@@ -290,7 +290,7 @@ def _shown(facts: Any, width: int) -> None:
         line = series(facts.records, kind, "loss")
         if len(line):
             ends = (f"step {line.steps[0]:,}", f"step {line.steps[-1]:,}")
-            console.out(f"\n{title}, nats per token")
+            console.out(f"\n{title}, nats per token" if summary.stage in (None, "stage1") else f"\n{title}")
             console.out(curve(line.values.tolist(), width, 12, ends=ends, mark=baseline if kind == "eval" else None))
     for columns, rows, title in (
         (internals.SHARES, internals.share_rows(facts.records), "share of the squared gradient norm, median"),

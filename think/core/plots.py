@@ -39,9 +39,14 @@ def plots(records: list[Record], *, unigram_loss: float | None = None) -> dict[s
         "learning_rate": {"learning rate": series(records, "step", "learning_rate")},
         "gradient_norm": {"gradient norm before clipping": series(records, "step", "gradient_norm")},
         "components": norms,
-        "throughput": {"tokens per second": series(records, "step", "tokens_per_second")},
+        "throughput": {
+            f"{unit} per second": series(records, "step", f"{unit}_per_second") for unit in ("tokens", "rows")
+        },
     }
-    labels = {"loss": "nats per token", "components": "share of the squared gradient norm"}
+    labels = {
+        "loss": "loss" if _of_examples(records) else "nats per token",
+        "components": "share of the squared gradient norm",
+    }
     drawn = {}
     for name, by_label in lines.items():
         present = {label: line for label, line in by_label.items() if len(line)}
@@ -55,6 +60,11 @@ def plots(records: list[Record], *, unigram_loss: float | None = None) -> dict[s
                 from_zero=name in ("components", "throughput", "learning_rate"),
             )
     return drawn
+
+
+def _of_examples(records: list[Record]) -> bool:
+    """Whether these are of a stage after the first, whose loss is not counted in tokens."""
+    return any(record.kind == "step" and "rows" in record.fields for record in records)
 
 
 def curves(

@@ -28,6 +28,7 @@ from think.core.telemetry.tail import History, Tail, follow_to_end
 
 __all__ = ["Facts", "Sample", "curve", "write"]
 
+_PER_TOKEN = " nats per token"
 LAST_SHARE = 0.05
 "Share of the recorded steps behind the final training loss: one step is mostly noise."
 LEAST_STEPS = 10
@@ -165,7 +166,7 @@ def figures(facts: Facts, unigram_loss: float | None = None) -> list[tuple[str, 
         found.append(("unigram baseline", f"{unigram_loss:.4f} nats per token, of a model that knows only frequencies"))
     losses = series(facts.records, "step", "loss")
     if len(losses):
-        found.append(("training loss", _training_loss(losses)))
+        found.append(("training loss", _training_loss(losses, _measure(facts.records))))
     share = next((record for record in reversed(facts.of("step")) if record.number("h0_share") is not None), None)
     if share is not None:
         found.append(
@@ -181,10 +182,16 @@ def figures(facts: Facts, unigram_loss: float | None = None) -> list[tuple[str, 
     tokens = series(facts.records, "step", "tokens")
     if len(tokens):
         found.append(("tokens trained on", f"{int(tokens.values[-1]):,} scored"))
-    speeds = series(facts.records, "step", "tokens_per_second")
-    if len(speeds):
-        middle = float(np.median(speeds.values))
-        found.append(("throughput", f"{middle:,.0f} tokens per second (median of {len(speeds):,} recorded steps)"))
+    rows = series(facts.records, "step", "rows")
+    if len(rows):
+        found.append(("examples trained on", f"{int(rows.values[-1]):,}"))
+    for unit in ("tokens", "rows"):
+        speeds = series(facts.records, "step", f"{unit}_per_second")
+        if len(speeds):
+            middle = float(np.median(speeds.values))
+            found.append(("throughput", f"{middle:,.0f} {unit} per second (median of {len(speeds):,} recorded steps)"))
+    if evaluation is not None:
+        found += _judged(evaluation)
     seconds = _seconds(facts)
     if seconds:
         times = len(facts.of("run_start"))
@@ -202,24 +209,41 @@ def _standing(summary: Summary) -> str:
 
 
 def _held_out(evaluation: Record) -> str:
-    loss, tokens = evaluation.number("loss"), evaluation.number("tokens")
+    loss, tokens, rows = (evaluation.number(name) for name in ("loss", "tokens", "rows"))
     if loss is None:
         return "not recorded"
     count = "count not recorded" if tokens is None else f"n = {int(tokens):,} tokens"
+    if rows is not None:
+        count = f"n = {int(rows):,} examples"
     interval = evaluation.fields.get("interval")
     if isinstance(interval, list) and len(interval) == 2 and all(isinstance(edge, (int, float)) for edge in interval):
         count = f"95 % {interval[0]:.4f} to {interval[1]:.4f}, {count}"
     extent = ", the whole split" if evaluation.fields.get("whole") is True else ""
-    return f"**{loss:.4f}** nats per token ({count}{extent}) after step {evaluation.step}"
+    return f"**{loss:.4f}**{_PER_TOKEN if rows is None else ''} ({count}{extent}) after step {evaluation.step}"
 
 
-def _training_loss(losses: Series) -> str:
+def _measure(records: Sequence[Record]) -> str:
+    """What the loss is measured in: of a stage after the first it is a sum of losses of several kinds."""
+    return "" if any(record.kind == "step" and "rows" in record.fields for record in records) else _PER_TOKEN
+
+
+def _judged(evaluation: Record) -> Iterator[tuple[str, str]]:
+    """What else was measured on held-out examples, by name; of a stage after the first."""
+    if "rows" not in evaluation.fields:
+        return
+    for name in evaluation.fields:
+        value = evaluation.number(name)
+        if value is not None and name not in ("loss", "rows", "seconds"):
+            yield f"held-out {name.replace('_', ' ')}", f"{value:.4f}"
+
+
+def _training_loss(losses: Series, measure: str) -> str:
     last = losses.values[-max(LEAST_STEPS, round(LAST_SHARE * len(losses))) :]
     if not np.isfinite(last).all():
         return f"not finite in {int((~np.isfinite(last)).sum())} of the last {len(last)} recorded steps"
     found = block_bootstrap_mean(last)
     interval = f"95 % {found.low:.4f} to {found.high:.4f}, " if math.isfinite(found.low) else ""
-    return f"{found.value:.4f} nats per token ({interval}mean of the last {found.count} recorded steps)"
+    return f"{found.value:.4f}{measure} ({interval}mean of the last {found.count} recorded steps)"
 
 
 def _seconds(facts: Facts) -> float:

@@ -27,6 +27,12 @@ LATER = tuple(name for name in plugins.names(STAGES) if plugins.load(STAGES, nam
 "Stages that stand on another; a preset may be without them."
 
 
+def stage_of(key: str) -> str:
+    """The stage whose run shows what a setting does: that of its section, else the first."""
+    section = key.partition(".")[0]
+    return section if section in LATER else "stage1"
+
+
 def _gates() -> type[Settings]:
     sections: dict[str, Any] = {}
     for name in plugins.names(CHECKS):

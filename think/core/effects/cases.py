@@ -17,7 +17,7 @@ from think.core import plugins
 from think.core.effects import fixtures
 from think.core.effects.fixtures import Tree
 from think.core.gates.checks import FAMILY as GATES
-from think.core.settings import RunSettings
+from think.core.settings import LATER, RunSettings, stage_of
 from think.presets.base import Channel
 from think.presets.fields import KIND, Choice, Leaf, choices, knob_facts, leaves, shape_of
 from think.presets.literals import dotted
@@ -93,6 +93,8 @@ def get(tree: Tree, place: Place) -> Any:
 def _around(kinds: dict[Place, str], workspace: Path, key: str) -> Tree:
     """The tiny run with these kinds chosen, and with what makes the setting `key` matter."""
     tree = fixtures.tree(workspace)
+    if stage_of(key) in LATER:
+        fixtures.on_puzzles(tree, workspace)
     for table, kind in sorted(kinds.items(), key=lambda item: len(item[0])):
         if get(tree, (*table, KIND)) != kind:
             put(tree, table, deepcopy({KIND: kind, **_needs(dotted(table), kind)}))

@@ -284,6 +284,18 @@ def tree(workspace: Path) -> Tree:
     )
 
 
+def on_puzzles(tree: Tree, workspace: Path) -> None:
+    """Give a run data of puzzles, whose games later stages play; texts they are as well."""
+    task = {"kind": "path_star", "arms": 2, "length": 2}
+    tree["tokenizer"] = {"kind": "character"}
+    tree["data"] |= {
+        "path": str(workspace / "puzzles"),
+        "split_on": "record",
+        "validation": 0.2,
+        "sources": [{"kind": "puzzles", "task": task, "count": 60}],
+    }
+
+
 def _later(stage: str, chosen: Tree) -> Tree:
     """The section of a later stage in the tiny run: what its file says, and quiet."""
     own = plugins.load(STAGES, stage).tiny

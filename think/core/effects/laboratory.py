@@ -24,7 +24,7 @@ from think.core.gates.checks import FAMILY as GATES
 from think.core.models import build
 from think.core.processes import Launch, joined
 from think.core.runs import RunFolder
-from think.core.settings import LATER, RunSettings
+from think.core.settings import LATER, RunSettings, stage_of
 from think.core.telemetry.tail import read
 from think.core.training.checkpoint import Checkpoints
 from think.core.training.loop import trainable
@@ -69,6 +69,9 @@ class Laboratory:
             tree = fixtures.tree(workspace)
             tree["data"]["sources"] = [{"kind": "text", "path": str(workspace / f"{text}.txt")}]
             self._pack(settings_of(tree), workspace / name)
+        if LATER:
+            fixtures.on_puzzles(tree, workspace)
+            self._pack(settings_of(tree), workspace / "puzzles")
 
     def without_memory(self) -> "Laboratory":
         """The same files, nothing remembered of what was run."""
@@ -259,12 +262,6 @@ def _implementation(settings: RunSettings, stage: str) -> str:
     model, section = build(settings.model), settings.stage(stage)
     assert section is not None, "the tiny run has all stages"
     return build_optimizer(section.optimizer, model.roles(), trainable(model), section.learning_rate).implementation
-
-
-def stage_of(key: str) -> str:
-    """The stage whose run shows what a setting does: that of its section, else the first."""
-    section = key.partition(".")[0]
-    return section if section in LATER else "stage1"
 
 
 def _chain(stage: str) -> list[str]:

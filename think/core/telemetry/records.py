@@ -45,6 +45,7 @@ class RunStart(TypedDict, total=False):
     seed: int
     steps: int  # planned optimizer steps of the run
     tokens_per_step: int
+    rows_per_step: int  # in a stage that counts examples
     parameters: int
     resumed_from_step: int | None  # null: from the beginning, superseding everything
     digests: dict[str, str]  # of each settings section, the data and the tokenizer
@@ -55,12 +56,14 @@ class RunStart(TypedDict, total=False):
 class Step(TypedDict, total=False):
     """One optimizer step."""
 
-    loss: float  # nats per scored token, mean over the step, without auxiliary terms
+    loss: float  # nats per scored token, mean over the step, without auxiliary terms; of a later stage, its whole loss
     objective: float  # what was differentiated: loss and auxiliary terms
     learning_rate: float
     gradient_norm: float  # before clipping
     tokens: int  # scored since the start of the run
     tokens_per_second: float
+    rows: int  # examples since the start of the run, in a stage that counts these and no tokens
+    rows_per_second: float
     seconds: float  # duration of this step
     length: int  # tokens per row in this step
     entropy: float  # nats, of the predicted distribution
@@ -72,8 +75,9 @@ class Evaluation(TypedDict, total=False):
     """Held-out loss."""
 
     split: str
-    loss: float  # nats per token
+    loss: float  # nats per token; of a later stage, its whole loss
     tokens: int  # scored: the count behind `loss`
+    rows: int  # the same in a stage that counts examples; what else it measures stands beside, by its own name
     interval: list[float]  # low, high: 95 % of the bootstrap
     unigram_loss: float  # of the baseline that knows only token frequencies
     whole: bool  # the split was read to its end

@@ -87,6 +87,10 @@ class Objective(ABC):
     def settle(self) -> None:  # noqa: B027 - most have nothing to do
         """After the last step and before the last judgement: what is fitted once, such as a calibration."""
 
+    def facts(self) -> Mapping[str, Any]:
+        """Whatever else the checkpoint must say to be used without the runs that it stands on; JSON."""
+        return {}
+
     def memory(self) -> Mapping[str, Tensor]:
         """Whatever a later step depends on besides weights; saved with every checkpoint."""
         return {}
@@ -110,6 +114,7 @@ class ModuleWork:
 
     def __init__(self, objective: Objective, settings: ModuleSettings):
         self.objective, self.settings = objective, settings
+        self._judged: dict[str, Any] | None = None
 
     @property
     def module(self) -> nn.Module:
@@ -154,13 +159,15 @@ class ModuleWork:
             self.objective.settle()
         found = self.objective.judge(asked.rows_at_end if whole else asked.rows)
         self.module.train(was_training)
+        self._judged = found.as_record() if whole else None
         return found, whole
 
     def save(self, checkpoints: Checkpoints, progress: Count, optimizer: Optimizer, facts: Mapping[str, Any]) -> Path:
         groups = {WEIGHTS: weights(self.module), "optimizer": optimizer.state(), RANDOM: random_streams(self.group)}
         if memory := self.objective.memory():
             groups[MEMORY] = dict(memory)
-        return checkpoints.save(progress.step, groups, facts)
+        judged = {} if self._judged is None else {"judged": self._judged}
+        return checkpoints.save(progress.step, groups, {**self.objective.facts(), **judged, **facts})
 
     def load(self, path: Path, optimizer: Optimizer, facts: Mapping[str, Any]) -> Count:
         held = sealed.read(path, sealed.groups(sealed.manifest(path)))

@@ -96,7 +96,8 @@ def _detail(row: RunRow, context: Context) -> Block:
         ("step", f"{figures.whole(row.step)} of {figures.whole(row.steps)}"),
         (
             "held-out",
-            f"{figures.loss(row.held_out)} nats per token"
+            figures.loss(row.held_out)
+            + (" nats per token" if row.stage in (None, "stage1") else "")
             + (f" after step {row.held_out_step:,}" if row.held_out_step is not None else ""),
         ),
         ("started", figures.NOTHING if row.started is None else figures.age(now - row.started)),

@@ -14,6 +14,9 @@ MAIN = (
 )
 "Name of the curve, title, unit."
 
+EXAMPLES = (*((name, title, "") for name, title, _ in MAIN[:4]), ("step.rows_per_second", "throughput", "rows/s"))
+"The same of a stage after the first, whose loss is a sum of several and whose data are no tokens."
+
 SHARES = "component gradient shares"
 SHARED = "component_gradients.norms."
 "Beginning of the names of the curves that the plot of shares is made of."
@@ -41,7 +44,7 @@ def look(context: Context) -> Look:
 def main_plots(run: RunView) -> list[tuple[str, Plot]]:
     """Key and plot of the curves that every run is judged by; those that were not recorded yet are there too."""
     plots = []
-    for name, title, unit in MAIN:
+    for name, title, unit in EXAMPLES if run.curve(EXAMPLES[-1][0]) is not None else MAIN:
         curve = run.curve(name)
         limits = tuple(limit for limit in run.limits if limit.curve == name)
         plots.append((name, Plot(title, (Curve(curve),) if curve is not None else (), unit, limits)))
@@ -62,7 +65,7 @@ def plot_of(run: RunView, key: str) -> Plot | None:
 
 def further(run: RunView) -> list[str]:
     """The names of all other curves. None of them is looked at, for many are made only when they are."""
-    known = {name for name, _, _ in MAIN}
+    known = {name for name, _, _ in (*MAIN, *EXAMPLES)}
     return sorted(name for name in run.curves if name not in known and not name.startswith(SHARED))
 
 
