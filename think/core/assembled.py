@@ -71,9 +71,9 @@ class Assembled:
         opened.read([BOS, *self.tokenizer.encode(prompt)])
         return pieces(self.tokenizer, opened.write(limits, self.generator(seed)))
 
-    def open(self, decoder: str = "auto") -> Opened:
-        """A new text, nothing read yet. decoder: auto, native or eager, as in `Opened`."""
-        return Opened(self.model, allowed=self.tokenizer.size, decoder=decoder)
+    def open(self, decoder: str = "auto", *, traced: bool = False) -> Opened:
+        """A new text, nothing read yet. decoder: auto, native or eager, as in `Opened`; traced: for deliberation."""
+        return Opened(self.model, allowed=self.tokenizer.size, decoder=decoder, traced=traced)
 
     def generator(self, seed: int | None) -> torch.Generator:
         """The stream of draws of a seed; None seeds it from the system."""

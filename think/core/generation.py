@@ -4,6 +4,7 @@
     opened.read([BOS, *tokenizer.encode("Once")])             the prompt, in one pass
     for token in opened.write(Limits(200), generator): ...    one step of the model a token
     for which, token in write_together(texts, limits, generators): ...    many texts at once, each as if alone
+    for token in write_deliberately(text, limits, generator, deliberation): ...      with plans made beside it
     for piece in pieces(tokenizer, tokens): ...               tokens as text that is whole at every moment
 
 Control tokens end a text (the writer of a dialogue opens the next turn); `pad` and `unk` are never drawn.
@@ -15,7 +16,7 @@ V vocabulary
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from jaxtyping import Float
@@ -29,6 +30,9 @@ from think.core.models.mixers.attention import Attention
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
 from think.kernels.decode import draw
+
+if TYPE_CHECKING:
+    from think.core.planning.deliberate import Deliberation
 
 STOPS = frozenset({BOS, EOS, SYSTEM, USER, ASSISTANT, ENDOFTURN})
 "Tokens that end a text: its own end, or the beginning of something else."
@@ -242,6 +246,20 @@ def write_together(
         yield from taken.items()
     for which in going:
         texts[which].ended = "tokens"
+
+
+def write_deliberately(
+    text: Opened, limits: Limits, generator: torch.Generator | None, deliberation: "Deliberation"
+) -> Iterator[int]:
+    """Write a text with deliberation beside it; arguments and errors as `Opened.write`, and those of the planner.
+
+    The text costs least where it was opened `traced`.
+    """
+    deliberation.begin(text)
+    for token in text.write(limits, generator):
+        deliberation.after(text, token)
+        yield token
+    deliberation.finish()
 
 
 def _seated(texts: Sequence[Opened]) -> Decoder | EagerDecoder:

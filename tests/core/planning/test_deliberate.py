@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.core.planning.models import LAYERS, VOCABULARY, after, model_of, tokens
 from think.core.errors import BadData
-from think.core.generation import STOPS, Limits, Opened
+from think.core.generation import STOPS, Limits, Opened, write_deliberately
 from think.core.models.decode import obstacle
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
@@ -86,14 +86,8 @@ def opened(model: Thinking, decoder: str = "eager", *, traced: bool = False) -> 
 
 
 def write(deliberation: Deliberation, text: Opened, limits: Limits = GREEDY, seed: int | None = None) -> list[int]:
-    deliberation.begin(text)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    written = []
-    for token in text.write(limits, generator):
-        deliberation.after(text, token)
-        written.append(token)
-    deliberation.finish()
-    return written
+    return list(write_deliberately(text, limits, generator, deliberation))
 
 
 def accounted(counts: Counts, running: int = 0) -> None:
