@@ -249,13 +249,17 @@ def write_together(
 
 
 def write_deliberately(
-    text: Opened, limits: Limits, generator: torch.Generator | None, deliberation: "Deliberation"
+    text: Opened,
+    limits: Limits,
+    generator: torch.Generator | None,
+    deliberation: "Deliberation",
+    read: Sequence[int] = (),
 ) -> Iterator[int]:
     """Write a text with deliberation beside it; arguments and errors as `Opened.write`, and those of the planner.
 
-    The text costs least where it was opened `traced`.
+    The text costs least where it was opened `traced`. read: its tokens so far, for planners that read them themselves.
     """
-    deliberation.begin(text)
+    deliberation.begin(text, read)
     for token in text.write(limits, generator):
         deliberation.after(text, token)
         yield token

@@ -17,12 +17,13 @@ from think.core.generation import STOPS, Limits, Opened, write_deliberately
 from think.core.models.decode import obstacle
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
-from think.core.planning.answer import Answer
+from think.core.planning.answer import Answer, stand
 from think.core.planning.confidence import Trust
+from think.core.planning.critic import Critic, CriticSettings
 from think.core.planning.deliberate import Deliberation, DeliberationSettings
 from think.core.planning.gru import GruWorld
 from think.core.planning.injection import InjectionSettings, inject
-from think.core.planning.planner import LatentPlanner, Planned, Root
+from think.core.planning.planner import LatentPlanner, Planned, Root, judged_by
 from think.core.planning.plans import INJECTED, Counts, Fate, Plan
 from think.core.planning.rules import Gumbel, SearchSettings
 from think.core.planning.transport import carry, change, changed
@@ -395,6 +396,47 @@ def test_every_plan_has_exactly_one_fate(
     assert counts.plans == (len(planner.roots) if planned else 0) == len(endings)
     assert counts.injections == len(text.changes)
     assert {Fate(end) for end in endings} == set(counts.fates)
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_a_planner_is_told_what_was_read(model: Thinking, ahead: int) -> None:
+    text, planner, prompt = opened(model), Says(), tokens(PROMPT)[0].tolist()
+    with Deliberation(model, planner, at_once(ahead=ahead, every=5), InjectionSettings(rate=0.0)) as deliberation:
+        written = list(write_deliberately(text, GREEDY, None, deliberation, prompt))
+        for root in planner.roots:
+            assert list(root.read) == [*prompt, *written][: root.state.position]
+            same(root.state, after(model, torch.tensor([root.read])), rtol=1e-3)
+        planner.roots.clear()
+        write(deliberation, opened(model))
+    assert all(len(root.read) < root.state.position for root in planner.roots)
+
+
+@pytest.mark.parametrize("backbone", ["frozen", "copy"])
+def test_a_critic_judges_where_the_plan_leads(model: Thinking, backbone: str) -> None:
+    critic = Critic(CriticSettings.model_validate({"backbone": backbone}), model).eval()
+    read, planned = tokens(PROMPT)[0].tolist(), (11, 12)
+    root = stand(model, after(model, torch.tensor([read[:-1]])), read[-1], tuple(read[:-1]))
+    found = judged_by(model, critic)(root, planned)
+    with torch.no_grad():
+        residuals, _ = model.residuals(torch.tensor([[*read, *planned]]))
+        expected = critic.values(residuals[0, -1])
+    torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-4, atol=1e-5)
+    if backbone == "copy":
+        with pytest.raises(ValueError, match="1 tokens are known of a text of 9"):
+            judged_by(model, critic)(stand(model, after(model, torch.tensor([read[:-1]])), read[-1]), planned)
+
+
+def test_confidence_is_the_judges(model: Thinking) -> None:
+    planner = latent(Trust((0.0,) * LAYERS, (1.0, 0.5, 0.0)))
+    root = stand(model, after(model, tokens(PROMPT)), 11)
+    planner.judge = lambda root, planned: [1.0] * LAYERS
+    sure = planner.plan(root).confidence
+    assert sure[0] > 0
+    assert sure == pytest.approx((sure[0], sure[0] / 2, 0.0))
+    planner.judge = lambda root, planned: [1.0]
+    assert planner.plan(root).confidence == sure
+    planner.judge = lambda root, planned: [0.0] * LAYERS
+    assert planner.plan(root).confidence == (0.0,) * LAYERS
 
 
 def test_writing_does_not_wait_for_a_plan(model: Thinking) -> None:

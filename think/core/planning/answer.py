@@ -42,6 +42,7 @@ def plan_for(
     planner: Planner,
     before: State,
     token: int,
+    read_before: tuple[int, ...],
     ahead: int,
     likeliest: Callable[[Tensor], int | None],
     generation: int,
@@ -49,16 +50,17 @@ def plan_for(
 ) -> Made:
     """The plan for `ahead` tokens after `token`; none where the text is foretold to end before.
 
-    before: the state that has yet to read `token`; likeliest: the token that scores make the text take, None for its
-    end; generation, asked: as in `Plan`. Raises what the planner raises, and BadData as `read`.
+    before: the state that has yet to read `token`; read_before: what it has read; likeliest: the token that scores make
+    the text take, None for its end; generation, asked: as in `Plan`. Raises what the planner raises, and BadData as
+    `read`.
     """
-    root = stand(model, before, token)
+    root = stand(model, before, token, read_before)
     captured, projected = root.state, list[int]()
     for _ in range(ahead):
         if (foretold := likeliest(root.logits)) is None:
             return Made(None, Planned((), ()), root.state.position)
         projected.append(foretold)
-        root = stand(model, root.state, foretold)
+        root = stand(model, root.state, foretold, root.read)
     planned, base = planner.plan(root), root.state
     if not planned.tokens:
         return Made(None, planned, base.position)
@@ -67,11 +69,11 @@ def plan_for(
     return Made(plan, planned, base.position)
 
 
-def stand(model: Thinking, before: State, token: int) -> Root:
+def stand(model: Thinking, before: State, token: int, read_before: tuple[int, ...] = ()) -> Root:
     """Where a text stands after one more token."""
     residuals, state = model.residuals(ids(model, [token]), before)
     last = residuals[:, -1]
-    return Root(state, last[0], model.logits(model.norm(last[:, -1:]))[0, 0])
+    return Root(state, last[0], model.logits(model.norm(last[:, -1:]))[0, 0], (*read_before, token))
 
 
 def read(model: Thinking, tokens: Sequence[int], state: State) -> State:

@@ -16,7 +16,7 @@ equal seeds give equal texts.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -100,7 +100,7 @@ class Deliberation:
         self._requests: deque[_Request] = deque()
         self._buffer = Buffer()
         self._generation, self._writing = 0, False
-        self._origin, self._written = 0, list[int]()
+        self._origin, self._written, self._read = 0, list[int](), tuple[int, ...]()
         self._before: Callable[[], State] | None = None
         self._injected: dict[int, State] = {}
         self._since: dict[int, Tensor] = {}
@@ -115,13 +115,16 @@ class Deliberation:
 
     # ---- one text ----------------------------------------------------------------------------------------------------
 
-    def begin(self, text: Text) -> None:
-        """Deliberate about this text from here on; plans for any other one are void."""
+    def begin(self, text: Text, read: Sequence[int] = ()) -> None:
+        """Deliberate about this text from here on; plans for any other one are void.
+
+        read: its tokens so far, for planners that read them themselves; a critic with its own backbone does
+        """
         if self._writing:
             self.finish()
         self._generation += 1
         self._writing = True
-        self._origin, self._written = text.tokens, []
+        self._origin, self._written, self._read = text.tokens, [], tuple(read)
         self._injected.clear()
         self._since.clear()
         self._before = text.snapshot()
@@ -178,7 +181,8 @@ class Deliberation:
         if len(self._requests) >= self.settings.queue:
             self.counts.refused += 1
             return
-        given = before, token, text.likeliest, self._generation, self._clock()
+        known = (*self._read, *self._written[:-1]) if self._read else ()
+        given = before, token, known, text.likeliest, self._generation, self._clock()
         if self._pool is not None:
             future = self._pool.submit(self._think, *given)
         else:
@@ -193,13 +197,14 @@ class Deliberation:
         self,
         snapshot: Callable[[], State],
         token: int,
+        known: tuple[int, ...],
         likeliest: Callable[[Tensor], int | None],
         generation: int,
         asked: float,
     ) -> Answer:
         started, before = self._clock(), snapshot()
         ahead = self.settings.ahead
-        made = plan_for(self.model, self.planner, before, token, ahead, likeliest, generation, asked)
+        made = plan_for(self.model, self.planner, before, token, known, ahead, likeliest, generation, asked)
         if self._note is None:
             return Answer(made.plan, {})
         times = {"waited": started - asked, "seconds": self._clock() - started}

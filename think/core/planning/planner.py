@@ -5,7 +5,7 @@ A planner runs beside the writer, in a thread of its own: it must not change the
 L layers   D width   V vocabulary
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,8 +15,10 @@ from torch import Tensor
 
 from think.core import seeding
 from think.core.models.state import State
+from think.core.models.thinking import Thinking
 from think.core.planning import native
 from think.core.planning.confidence import Trust, confidence
+from think.core.planning.critic import Critic
 from think.core.planning.gru import GruWorld
 from think.core.planning.rules import SearchSettings
 from think.core.planning.search import Result, gumbel_noise
@@ -24,11 +26,18 @@ from think.core.planning.search import Result, gumbel_noise
 
 @dataclass(frozen=True)
 class Root:
-    """Where a text stands: the state after its last token, the residual stream there, and what the model foretells."""
+    """Where a text stands.
+
+    state     after its last token
+    residual  the residual stream there
+    logits    what the model foretells
+    read      all tokens up to there; shorter where nobody said what the text had read before deliberation began
+    """
 
     state: State
     residual: Float[Tensor, "L D"]
     logits: Float[Tensor, " V"]
+    read: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,12 +62,17 @@ class Planner(Protocol):
         ...
 
 
+Judge = Callable[[Root, tuple[int, ...]], Sequence[float]]
+"Values of where a plan leads, calibrated: one for each layer, or one for all of them."
+
+
 class LatentPlanner:
     """Plans by a search in a GRU world; the plan is the line that was taken most often.
 
     root     residual stream [1, L, D] of a position -> its latent state [1, H]
     tokens   the token id of each action of the world
-    trust    in the world's value heads: one for each layer of the model
+    trust    in the values of the judge: one for each layer of the model
+    judge    says what the plan is worth; the world's own value heads, at the plan's first action, when absent
     longest  tokens of a plan at most
     legal    actions that a plan may begin with; all when absent
     seed     of the noise of the search, which is drawn anew for each position
@@ -73,15 +87,16 @@ class LatentPlanner:
         trust: Trust,
         *,
         longest: int,
+        judge: Judge | None = None,
         legal: Bool[Tensor, " A"] | None = None,
         seed: int = 0,
     ):
         settings.check(world.actions)
         heads = world.value.out_features
-        if heads != len(trust.skill):
+        if judge is None and heads not in (1, len(trust.skill)):
             raise ValueError(f"{heads} value heads and trust in {len(trust.skill)}")
         self.world, self.root, self.tokens, self.settings = world, root, tokens, settings
-        self.trust, self.longest, self.legal, self.seed = trust, longest, legal, seed
+        self.trust, self.longest, self.legal, self.seed, self.judge = trust, longest, legal, seed, judge
 
     @torch.no_grad()
     def plan(self, root: Root) -> Planned:
@@ -95,9 +110,35 @@ class LatentPlanner:
         action = int(found.action)
         child = found.tree.child[0, 0, action : action + 1]
         line = [action, *found.tree.line(0, int(child))][: self.longest]
-        values = self.world.value(found.tree.shelf.read(child))[0]
-        values = values.sigmoid() if self.world.squash else values.clamp(0.0, 1.0)
-        sure = confidence(
-            values.tolist(), self.trust, share=float(found.share[0, action]), considered=int(found.considered)
-        )
-        return Planned(tuple(self.tokens[line].tolist()), sure, found)
+        planned = tuple(self.tokens[line].tolist())
+        values = list(self.judge(root, planned) if self.judge is not None else self._own(found.tree.shelf.read(child)))
+        if len(values) == 1:
+            values *= len(self.trust.skill)
+        share, considered = float(found.share[0, action]), int(found.considered)
+        return Planned(planned, confidence(values, self.trust, share=share, considered=considered), found)
+
+    def _own(self, state: Float[Tensor, "1 H"]) -> list[float]:
+        values = self.world.value(state)[0]
+        found: list[float] = (values.sigmoid() if self.world.squash else values.clamp(0.0, 1.0)).tolist()
+        return found
+
+
+def judged_by(model: Thinking, critic: Critic) -> Judge:
+    """The judgement of a critic's heads on the residual stream at the end of a plan.
+
+    A critic with a backbone of its own reads all of the text: whoever begins the deliberation must say what was read.
+    """
+
+    @torch.no_grad()
+    def judge(root: Root, planned: tuple[int, ...]) -> Sequence[float]:
+        device = next(model.parameters()).device
+        if critic.backbone is None:
+            residuals, _ = model.residuals(torch.tensor([planned], device=device), root.state)
+        elif len(root.read) != root.state.position:
+            raise ValueError(f"{len(root.read)} tokens are known of a text of {root.state.position}")
+        else:
+            residuals, _ = critic.backbone.residuals(torch.tensor([(*root.read, *planned)], device=device))
+        values: list[float] = critic.values(residuals[0, -1]).tolist()
+        return values
+
+    return judge
