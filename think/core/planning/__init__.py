@@ -21,6 +21,7 @@
     plans       what becomes of every plan
     answer      from a copy of the state to a plan that can be injected
     deliberate  plans made beside a text that is being written
+    outline     a tree as people look at it, and its picture
 
 What a world model learns from:
 
