@@ -132,6 +132,7 @@ def test_a_search_runs_and_its_plans_move_the_state(model: Thinking, decoder: st
     assert written != list(opened(model, decoder).write(GREEDY))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hybrid", "mamba2, signed"])
 @pytest.mark.parametrize(
     "asked", [{"lag": 3}, {"every": 1, "queue": 3, "lag": 2}, {"every": 5, "ahead": 1, "lag": 4, "queue": 2}]
@@ -352,6 +353,7 @@ def test_the_longest_lag() -> None:
         assert deliberation.counts.fates == {fate: 1}
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     every=st.integers(1, 4),
