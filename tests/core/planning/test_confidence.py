@@ -1,6 +1,7 @@
 """Confidence: what earns it, and that nothing else does."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,21 @@ def test_each_factor() -> None:
     assert confidence((1.0, 1.0, 1.0), trust, share=0.25, considered=4) == (0.0, 0.0, 0.0)
     assert confidence((1.0, 1.0, 1.0), trust, share=0.625, considered=4)[0] == pytest.approx(0.5)
     assert confidence((1.0, 1.0, 1.0), trust, share=1.0, considered=1) == (0.0, 0.0, 0.0)
+
+
+def test_trust_is_earned_on_outcomes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    outcomes = torch.rand(400, generator=generator) < 0.5
+    noise = torch.rand(400, generator=generator)
+    values = torch.stack([torch.full((400,), 0.5), noise, 0.6 * noise + 0.4 * outcomes, outcomes.float()], 1)
+    trust = Trust.examined(values, outcomes)
+    assert trust.skill[:2] == (0.0, 0.0)
+    assert 0.5 < trust.skill[2] < trust.skill[3] == 1.0
+    assert trust.base == pytest.approx(tuple(values.double().mean(0).tolist()))
+    assert Trust.examined(values[:40], outcomes[:40]).skill == (0.0,) * 4, "too few of either outcome"
+    fewer = Trust.examined(values, outcomes, torch.arange(400) // 20)
+    assert fewer.skill[2] != trust.skill[2]
+    assert Trust.examined(values, torch.ones(400, dtype=torch.bool)).skill == (0.0,) * 4
 
 
 def test_trust_is_made_of_shares() -> None:

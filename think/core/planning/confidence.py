@@ -9,11 +9,19 @@ share   of the simulations that began with the plan's first action, n the action
 
 So a critic that was never trained, or whose values say nothing, injects nothing, whatever numbers it gives.
 
-L layers
+L layers   N positions
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from think.core.statistics import auroc
+
+LEAST = 30
+"Positions of each outcome: a head that knows nothing ranks a handful of them right by luck, in every resample."
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,21 @@ class Trust:
     def of(base: Sequence[float], auroc_low: Sequence[float]) -> "Trust":
         """From the mean value of each head, and the low end of the interval of its AUROC."""
         return Trust(tuple(base), tuple(min(1.0, max(0.0, 2.0 * low - 1.0)) for low in auroc_low))
+
+    @staticmethod
+    def examined(
+        values: Float[Tensor, "N L"], outcomes: Bool[Tensor, " N"], groups: Int[Tensor, " N"] | None = None
+    ) -> "Trust":
+        """Of heads that gave these values to held-out positions of which the outcome is known.
+
+        groups: the game of each position, for the interval. With fewer than LEAST positions of either outcome: none.
+        """
+        given, came = values.double().cpu().numpy(), outcomes.cpu().numpy()
+        if min(int(came.sum()), int((~came).sum())) < LEAST:
+            return Trust.none(values.shape[1])
+        of = None if groups is None else groups.cpu().numpy()
+        lows = [auroc(given[:, layer], came, of).low for layer in range(values.shape[1])]
+        return Trust.of(given.mean(0).tolist(), lows)
 
 
 def confidence(values: Sequence[float], trust: Trust, *, share: float, considered: int) -> tuple[float, ...]:
