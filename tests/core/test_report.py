@@ -94,6 +94,40 @@ class TestReport:
         assert "| 2 | fusion | - | - | - | - | - | 0.125 | 60 |" in found
         assert "hidden state 3.500 nats at step 50, 3.600 at step 60; predictions 2.000 nats" in found
 
+    def test_it_tells_what_a_world_model_foresees(self, tmp_path: Path) -> None:
+        run = RunFolder.create(tmp_path, "dynamics")
+        telemetry = Writer(run.path, clock=Ticking(), heartbeat_seconds=None)
+        telemetry.write("run_start", stage="stage2", preset="path_star", steps=20, seed=7)
+        for step in range(1, 21):
+            telemetry.write("step", step, loss=2.5, rows=4, rows_per_second=4.0)
+        row_0 = {
+            "nodes_0": 60,
+            "games_0": 10,
+            "over_0": 0.25,
+            "policy_0": 0.5,
+            "policy_0_low": 0.4,
+            "policy_0_high": 0.6,
+        }
+        row_1 = {
+            "nodes_1": 50,
+            "games_1": 10,
+            "over_1": 0.3,
+            "skill_1": 0.25,
+            "skill_1_low": -0.5,
+            "skill_1_high": 0.75,
+        }
+        telemetry.write("eval", 10, loss=9.0, rows=5, **{**row_0, "policy_0": 0.1})
+        telemetry.write("eval", 20, loss=3.0, rows=10, dimensions=7.5, value_1=0.625, **row_0, **row_1)
+        telemetry.close("finished")
+        found = text(run)
+        assert "**3.0000** (n = 10 examples) after step 20" in found
+        assert "| training loss | 2.5000 (95 % 2.5000 to 2.5000, mean of the last 10 recorded steps) |" in found
+        assert "| 0 | - | - | 0.500 (0.400 to 0.600) | - | - | 25% | 60 | 10 |" in found
+        assert "| 1 | 0.250 (-0.500 to 0.750) | - | - | 0.625 | - | 30% | 50 | 10 |" in found
+        assert "| held-out dimensions | 7.5000 |" in found
+        assert "held-out skill" not in found
+        assert "## Foresight" not in text(finished(tmp_path))
+
     def test_every_plot_it_names_is_there_and_is_svg(self, tmp_path: Path) -> None:
         run = finished(tmp_path)
         found = text(run)

@@ -1,5 +1,6 @@
 """`think train`: train a preset, stage by stage. Only stages that are built are listed."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import environ
@@ -448,6 +449,12 @@ def _answer(finished: "Finished", report: str | None) -> None:
 
 
 def _figures(judged: Mapping[str, Any]) -> str:
-    """What else was measured on held-out examples."""
-    others = {name: value for name, value in judged.items() if name != "loss" and isinstance(value, float)}
+    """What else was measured on held-out examples; of figures for several steps ahead those of the first.
+
+    The rest, and all intervals, stand in the report.
+    """
+    left_out = re.compile(r"loss|.*_(low|high|[02-9]|[1-9]\d+)")
+    others = {
+        name: value for name, value in judged.items() if isinstance(value, float) and not left_out.fullmatch(name)
+    }
     return "".join(f"; {name.replace('_', ' ')} {value:.4f}" for name, value in others.items())

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from think.core import internals
+from think.core import foreseen, internals
 from think.core.curve import curve
 from think.core.durable import replace_file
 from think.core.errors import InputOutput
@@ -233,7 +233,7 @@ def _judged(evaluation: Record) -> Iterator[tuple[str, str]]:
         return
     for name in evaluation.fields:
         value = evaluation.number(name)
-        if value is not None and name not in ("loss", "rows", "seconds"):
+        if value is not None and name not in ("loss", "rows", "seconds") and not foreseen.tells(name):
             yield f"held-out {name.replace('_', ' ')}", f"{value:.4f}"
 
 
@@ -268,6 +268,12 @@ def _inside(facts: Facts) -> Iterator[str]:
         yield "The newest look at each recurrent state; `think/core/training/health.py` says what the columns mean."
         yield ""
         yield from _table(internals.HEALTH, rows)
+    if rows := foreseen.rows(facts.records):
+        yield "## Foresight"
+        yield ""
+        yield "Held-out games, without looking, with 95 % intervals; `docs/dynamics.md` says what the columns mean."
+        yield ""
+        yield from _table(foreseen.HEADER, rows)
 
 
 def _gates(facts: Facts) -> Iterator[str]:

@@ -139,7 +139,7 @@ def test_the_gradient_shrinks_on_its_way_back() -> None:
         dynamics = made()
         settings = UnrollSettings(steps=1, policy=0, value=0, consistency=0, gradient=factor)
         losses(dynamics, seen, course_of(games, 0), settings).objective.backward()
-        norms[factor] = dynamics.weight.grad.norm().item()
+        norms[factor] = dynamics.projections[0].weight.grad.norm().item()
     assert norms[0.5] == pytest.approx(norms[1.0] / 2, rel=1e-4)
     assert norms[0.0] == 0
 

@@ -138,7 +138,7 @@ def _of_choice(choice: Choice, every: list[Leaf], workspace: Path) -> Iterator[C
     channel = _channel_of(inside[0].channel, key)
     kinds = {dotted(table): kind for table, kind in choice.kinds.items()}
     tree = _around(dict(choice.kinds), workspace, key)
-    if choice.optional:
+    if choice.optional and key not in LATER:  # a preset without a stage has nothing to run for it
         yield Case(key, channel, tree, choice.path, [None], kinds)
     if choice.shape.tagged:
         here = get(tree, (*choice.path, KIND))

@@ -21,7 +21,7 @@ _TORCH_MODULES: dict[type[nn.Module], dict[str, Role]] = {
     nn.Linear: {"weight": "matrix", "bias": "vector"},
     nn.Embedding: {"weight": "embedding"},
     nn.GroupNorm: {"weight": "vector", "bias": "vector"},
-    nn.GRUCell: {"weight_ih": "matrix", "weight_hh": "matrix", "bias_ih": "vector", "bias_hh": "vector"},
+    nn.GRUCell: {"weight_ih": "matrix", "weight_hh": "matrix", "bias_ih": "decay", "bias_hh": "decay"},
 }
 
 

@@ -8,15 +8,12 @@ starts within [-1, 1] stays there. States are those of a `GruWorld`, so every se
 B positions   L layers   D width of the residual stream   H width of a state
 """
 
-from typing import ClassVar
-
 import torch
 from jaxtyping import Float
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from think.core.models.layers import EPSILON
-from think.core.models.roles import Role
 from think.core.planning.gru import GruWorld
 from think.presets.base import Settings, knob
 
@@ -35,14 +32,15 @@ class DynamicsSettings(Settings):
 class Dynamics(nn.Module):
     """The world model of a backbone: `root` makes states of what the backbone holds, `world` goes on from them."""
 
-    ROLES: ClassVar[dict[str, Role]] = {"weight": "matrix", "bias": "vector"}
-
     def __init__(self, settings: DynamicsSettings, layers: int, width: int, actions: int):
         """layers, width: of the backbone."""
         super().__init__()
         self.settings = settings
-        self.weight = nn.Parameter(torch.randn(layers, width, settings.latent) / width**0.5)
-        self.bias = nn.Parameter(torch.zeros(layers, settings.latent))
+        projections = [nn.Linear(width, settings.latent) for _ in range(layers)]
+        for projection in projections:
+            nn.init.normal_(projection.weight, std=width**-0.5)  # latents as wide as the normed residuals
+            nn.init.zeros_(projection.bias)
+        self.projections = nn.ModuleList(projections)
         self.world = GruWorld(
             actions,
             layers * settings.latent,
@@ -55,9 +53,9 @@ class Dynamics(nn.Module):
     def root(self, residuals: Float[Tensor, "*B L D"]) -> Float[Tensor, "*B H"]:
         """The state of positions at which the backbone holds these residuals."""
         normed = residuals * torch.rsqrt(residuals.square().mean(-1, keepdim=True) + EPSILON)
-        latents = torch.einsum("...ld,ldz->...lz", normed, self.weight) + self.bias
-        return torch.tanh(latents).flatten(-2)
+        latents = [project(layer) for project, layer in zip(self.projections, normed.unbind(-2), strict=True)]
+        return torch.tanh(torch.cat(latents, dim=-1))
 
     def layers(self, states: Float[Tensor, "*B H"]) -> Float[Tensor, "*B L Z"]:
         """The latents of each layer in a state."""
-        return states.unflatten(-1, (self.weight.shape[0], -1))
+        return states.unflatten(-1, (len(self.projections), -1))
