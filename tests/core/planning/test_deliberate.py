@@ -489,6 +489,25 @@ def test_a_plan_handed_over_late_by_the_thread_acts(model: Thinking) -> None:
     assert text.tokens == PROMPT + 24
 
 
+@pytest.mark.parametrize(("busy", "second"), [(1.0, 5), (0.5, 9), (0.25, 17)])
+def test_what_was_long_in_work_is_not_asked_again_at_once(model: Thinking, busy: float, second: int) -> None:
+    """The first plan takes four tokens: asked for after the first token, there after the fifth."""
+    planner, text, asks = Waits(), opened(model), []
+    settings = DeliberationSettings(every=1, busy=busy)
+    with Deliberation(model, planner, settings, InjectionSettings(rate=0.0)) as deliberation:
+        deliberation.begin(text)
+        for count, token in enumerate(text.write(GREEDY)):
+            if count == 4:
+                planner.let_go.set()
+                deliberation._requests[0].answer.result(60)
+            taken = deliberation.counts.asked - deliberation.counts.refused
+            deliberation.after(text, token)
+            if deliberation.counts.asked - deliberation.counts.refused > taken:
+                asks.append(count)
+        deliberation.finish()
+    assert asks[:2] == [0, second]
+
+
 def test_an_error_of_the_planner_comes_up_where_the_text_is_written(model: Thinking) -> None:
     text = opened(model)
     deliberation = Deliberation(model, Fails(), DeliberationSettings(every=100), InjectionSettings())

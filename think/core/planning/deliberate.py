@@ -19,12 +19,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import ceil
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
 from jaxtyping import Float
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from think.core.models.state import State
@@ -46,6 +47,8 @@ class DeliberationSettings(Settings):
     "tokens that are foretold, the likeliest each time, before the plan begins; it is for the position after them"
     queue: PositiveInt = knob(1, acts_on="evaluation")
     "requests in work, or waiting for it, beyond which another one is refused"
+    busy: Annotated[float, Field(gt=0.0, le=1.0)] = knob(0.2, acts_on="evaluation")
+    "largest share of the tokens during which a plan may be in work; the next request waits until it is kept"
     lag: NonNegativeInt | None = knob(None, acts_on="evaluation")
     "tokens after which a plan is handed over, nothing running beside the text; none: when it is done"
 
@@ -104,6 +107,7 @@ class Deliberation:
         self._before: Callable[[], State] | None = None
         self._injected: dict[int, State] = {}
         self._since: dict[int, Tensor] = {}
+        self._rest = 0
 
     def __enter__(self) -> "Deliberation":
         return self
@@ -127,6 +131,7 @@ class Deliberation:
         self._origin, self._written, self._read = text.tokens, [], tuple(read)
         self._injected.clear()
         self._since.clear()
+        self._rest = 0
         self._before = text.snapshot()
 
     def after(self, text: Text, token: int) -> None:
@@ -145,7 +150,7 @@ class Deliberation:
             self._receive(answer, text)
         if (plan := self._buffer.take(position)) is not None:
             self._settle(plan, text)
-        if len(self._written) % self.settings.every == 0:
+        if len(self._written) % self.settings.every == 0 and position >= self._rest:
             self._before = text.snapshot()  # the planner's root is a step of its own, which gives the residuals
 
     def finish(self) -> Counts:
@@ -216,7 +221,11 @@ class Deliberation:
         while self._requests and self._requests[0].answer.done():
             if position is not None and position < self._requests[0].due:
                 return
-            done = self._requests.popleft().answer
+            request = self._requests.popleft()
+            if self._pool is not None and position is not None:
+                took = position - request.due  # what runs beside the text takes turns with it at Python's lock
+                self._rest = position + ceil(took * (1 / self.settings.busy - 1))
+            done = request.answer
             if (error := done.exception()) is not None:
                 self.counts.failed += 1
                 raise error
