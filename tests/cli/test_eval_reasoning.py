@@ -32,6 +32,73 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def critic(place: Path) -> Path:
+    """A run of stage 3 on the stars, and below it one of stage 2, of two steps each."""
+    data = ["--set", f"data.sources={STAR}", "--set", f"data.path={place / 'stars-data'}"]
+    games = "{kind='puzzles'}"
+    for stage, below in (("stage2", "stars"), ("stage3", "stage2")):
+        tiny = [f"{stage}.steps=2", f"{stage}.rows=4", f"{stage}.games={games}", f"{stage}.schedule.warmup=0"]
+        tiny += [f"{stage}.evaluation.rows=4", f"{stage}.evaluation.rows_at_end=8", f"{stage}.learning_rate=0.01"]
+        tiny += ["stage2.pool=4"] if stage == "stage2" else []
+        words = [word for change in tiny for word in ("--set", change)]
+        words += ["--from", str(place / below), "--out", str(place / stage)]
+        assert run(["train", stage, "--preset", "cpu_smoke", *SMALL, *data, *words]) == Exit.DONE
+    return place / "stage3"
+
+
+def test_arms_that_look_ahead_or_judge(place: Path, critic: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arms = ["search", "greedy", "best_by_critic", "refine", "random_search", "search_shuffled", "search_identity"]
+    arms += ["search_latent", "larger"]
+    words = [word for arm in arms for word in ("--arm", arm)]
+    words += ["--critic", str(critic), "--larger", str(place / "stars"), "--simulations", "6", "--match"]
+    data = _asked(place, capsys, *words, "--count", "12")
+    found = {arm["arm"]: arm for arm in data["arms"]}
+    assert list(found) == arms
+    assert data["search"]["simulations"] == 6
+    assert found["search"]["flops_per_puzzle"] > found["greedy"]["flops_per_puzzle"]
+    for arm in ("best_by_critic", "refine", "random_search"):
+        assert found[arm]["samples"] >= 1
+        assert found[arm]["flops_per_puzzle"] >= 0.9 * found["search"]["flops_per_puzzle"]
+    assert found["search_identity"]["solved"] == found["greedy"]["solved"] == found["larger"]["solved"]
+    assert found["search_latent"]["parameters"]["dynamics"] > 0
+    assert found["greedy"]["against"]["than"] == "search"
+    assert found["greedy"]["against"]["difference_low"] <= found["greedy"]["against"]["difference"]
+
+
+def test_the_critic_names_its_model_and_rules_can_be_taken_away(
+    critic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    words = ["--critic", str(critic), "--arm", "search", "--simulations", "4", "--count", "8", "--no-rules-below"]
+    assert run(["eval", "reasoning", *words, "--json"]) == Exit.DONE
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert "stars" in data["model"]
+    assert data["search"]["rules_below"] is False
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--arm", "search", "--critic", "CRITIC", "--simulations", "0"], Exit.USAGE, "simulations"),
+        (["--arm", "search", "--critic", "CRITIC", "--considered", "99"], Exit.BAD_SETTINGS, "the world has 50"),
+        (["--arm", "search", "--critic", "CRITIC", "--value-scale", "0"], Exit.USAGE, "above 0"),
+        (["--arm", "search"], Exit.USAGE, "think train stage3"),
+        (["--arm", "larger"], Exit.USAGE, "--larger"),
+        (["--arm", "greedy", "--match"], Exit.USAGE, "nothing is there to match"),
+        (["--arm", "search", "--critic", "STARS"], Exit.BAD_SETTINGS, "trains no critic"),
+        (["--arm", "search", "--critic", "nowhere"], Exit.MISSING, "nowhere"),
+    ],
+)
+def test_searches_that_cannot_be_made(
+    words: list[str], code: Exit, says: str, place: Path, critic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    named = {"CRITIC": str(critic), "STARS": str(place / "stars")}
+    assert run(["eval", "reasoning", *(named.get(word, word) for word in words)]) == code
+    assert says in capsys.readouterr().err
+
+
 def _asked(place: Path, capsys: pytest.CaptureFixture[str], *words: str) -> dict:
     capsys.readouterr()
     assert run(["eval", "reasoning", str(place / "stars"), "--json", *words]) == Exit.DONE

@@ -12,10 +12,15 @@ from think.core.errors import BadSettings, UsageError
 
 if TYPE_CHECKING:
     from think.core.assembled import Assembled
-    from think.core.eval.reasoning.measure import Measured
+    from think.core.data.puzzles import Task
+    from think.core.eval.reasoning.measure import Exam, Measured
+    from think.core.planning.rules import SearchSettings
+    from think.core.training.predecessor import Predecessor
 
 DEFAULT_ARMS = ("greedy", "random_legal")
 DEFAULT_COUNT, DEFAULT_SAMPLES, DEFAULT_SEED = 1000, 8, 0
+DEFAULT_SIMULATIONS, DEFAULT_CONSIDERED, DEFAULT_VALUE_SCALE = 64, 16, 1.0
+SEARCH, LATENT = "search", "search_latent"
 
 
 def _arms(incomplete: str) -> list[str]:
@@ -41,6 +46,32 @@ def reasoning(
     samples: Annotated[
         int, typer.Option("--samples", min=1, help="Answers or beams for each puzzle, of arms that have several.")
     ] = DEFAULT_SAMPLES,
+    match: Annotated[
+        bool, typer.Option("--match", help="Give arms that have several as many samples as cost what `search` costs.")
+    ] = False,
+    critic: Annotated[
+        str | None, typer.Option("--critic", metavar="RUN", help="Run of stage 3, for arms that search or judge.")
+    ] = None,
+    larger: Annotated[
+        str | None, typer.Option("--larger", metavar="RUN", help="Another run of the task, for the arm `larger`.")
+    ] = None,
+    simulations: Annotated[
+        int, typer.Option("--simulations", min=1, help="Of a search, at each choice.")
+    ] = DEFAULT_SIMULATIONS,
+    considered: Annotated[
+        int | None,
+        typer.Option("--considered", min=1, help="Actions that a search looks at; 16, or all, when absent."),
+    ] = None,
+    value_scale: Annotated[
+        float, typer.Option("--value-scale", help="Weight of values against the policy in a search, above 0.")
+    ] = DEFAULT_VALUE_SCALE,
+    rules_below: Annotated[
+        bool,
+        typer.Option(
+            "--rules-below/--no-rules-below",
+            help="Whether the rules say what is legal within a search, or the model's policy is all there is.",
+        ),
+    ] = True,
     split: Annotated[str, typer.Option("--split", help="test or validation.")] = "test",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the puzzles and the draws.")] = DEFAULT_SEED,
     task_settings: TaskSettings = None,
@@ -49,12 +80,10 @@ def reasoning(
     """Held-out puzzles of a run's task: share solved by each way of answering, with intervals and costs"""
     from think.cli.data_reasoning import task_changes
     from think.cli.generate import assemble
-    from think.core import plugins
     from think.core.data import puzzles
     from think.core.data.puzzles.choice import settings_for, task_of
     from think.core.data.puzzles.items import distinct
-    from think.core.eval.reasoning.arms import FAMILY
-    from think.core.eval.reasoning.measure import measure
+    from think.core.eval.reasoning.measure import Exam
 
     part = next((name for name in puzzles.SPLITS if name == split and name != "train"), None)
     if part is None:
@@ -62,44 +91,120 @@ def reasoning(
             f"puzzles of {split!r}", where="--split", expected="test or validation, which nobody trains on"
         )
     arms = list(dict.fromkeys(arm or DEFAULT_ARMS))
-    for name in arms:
-        plugins.load(FAMILY, name)
-    thinker = assemble(run, model)
+    _require(arms, critic, larger, match=match)
+    judge = None if critic is None else _critic(critic)
+    thinker = assemble(run, model if judge is None or run is not None else judge.of("stage1").path)
     trained = _trained_on(thinker)
     if trained.split == part:
         raise BadSettings(f"this run was trained on puzzles of the {part} split", expected="another --split")
     settings = settings_for(trained.task.kind, {**_given(trained.task), **task_changes(task_settings)})
     task = task_of(settings)
-    asked = distinct(task, settings, part, count, seed)
-    found: list[Measured] = []
-    with console.progress(len(asked) * len(arms), "puzzles") as progress:
-        for name in arms:
-            found.append(
-                measure(
-                    name,
-                    thinker.model,
-                    thinker.tokenizer,
-                    task,
-                    settings,
-                    part,
-                    asked,
-                    samples=samples,
-                    seed=seed,
-                    advance=lambda done: progress.advance(done),
-                )
-            )
+    search = _search(task, simulations, considered, value_scale)
+    exam = Exam(
+        thinker.model,
+        thinker.tokenizer,
+        task,
+        settings,
+        part,
+        distinct(task, settings, part, count, seed),
+        seed,
+        planner=None if judge is None else _planner(judge, thinker, task, search, rules_below),
+        latent=None if judge is None or LATENT not in arms else _latent(judge, thinker, task, search),
+        larger=None if larger is None else _other(larger),
+    )
+    found = _measured(exam, arms, samples, match=match)
     data: dict[str, Any] = {
         "model": str(thinker.path),
         "step": thinker.step,
         "task": settings.model_dump(mode="json"),
         "split": part,
-        "count": len(asked),
-        "samples": samples,
+        "count": len(exam.puzzles),
+        "samples": None if match else samples,
+        "critic": None if judge is None else str(judge.path),
+        "search": None if judge is None else search.model_dump(mode="json") | {"rules_below": rules_below},
         "seed": seed,
         "chance": task.chance(settings),
         "arms": [one.as_json() | ({} if one is found[0] else {"against": one.against(found[0])}) for one in found],
     }
     console.result("think.eval.reasoning/1", data, lambda: _say(data))
+
+
+def _require(arms: list[str], critic: str | None, larger: str | None, *, match: bool) -> None:
+    """Raises UsageError for an arm that is not there or lacks what it needs, before anything is read."""
+    from think.core import plugins
+    from think.core.eval.reasoning.arms import FAMILY
+
+    needs = {need: name for name in arms for need in plugins.load(FAMILY, name).needs}
+    wanting = needs.get("critic", needs.get("dynamics"))
+    if wanting is not None and critic is None:
+        raise UsageError(
+            f"{wanting} needs a trained critic, or the dynamics that one stands on",
+            where="--critic",
+            expected="a run of stage 3",
+            remedy="train one with `think train stage3 --preset NAME`, which says what it stands on; then --critic RUN",
+        )
+    if "larger" in needs and larger is None:
+        raise UsageError(
+            "larger is System 1 of another run, and none was named",
+            where="--larger",
+            expected="a run that was trained on the same task",
+            remedy="think runs list",
+        )
+    if match and SEARCH not in arms:
+        raise UsageError("nothing is there to match", where="--match", expected=f"--arm {SEARCH} among the arms")
+
+
+def _critic(name: str) -> "Predecessor":
+    from think.cli import environment
+    from think.core.eval.reasoning.assembly import critic_run
+    from think.core.runs import RunFolder
+
+    return critic_run(RunFolder.open(environment.runs_folder(), name))
+
+
+def _planner(judge: "Predecessor", thinker: "Assembled", task: "Task", search: "SearchSettings", rules: bool) -> Any:
+    from think.core.eval.reasoning.assembly import planner
+
+    return planner(judge, thinker, task, search, legality=rules)
+
+
+def _latent(judge: "Predecessor", thinker: "Assembled", task: "Task", search: "SearchSettings") -> Any:
+    from think.core.eval.reasoning.assembly import latent
+
+    return latent(judge, thinker, task, search)
+
+
+def _other(name: str) -> Any:
+    """Model and tokenizer of another run."""
+    from think.cli.generate import assemble
+
+    other = assemble(name, None)
+    return other.model, other.tokenizer
+
+
+def _search(task: "Task", simulations: int, considered: int | None, value_scale: float) -> "SearchSettings":
+    from think.core.planning.rules import Gumbel, SearchSettings
+
+    if not 0 < value_scale < float("inf"):
+        raise UsageError(f"{value_scale} is no weight of values", where="--value-scale", expected="a number above 0")
+    looked_at = min(DEFAULT_CONSIDERED, len(task.actions)) if considered is None else considered
+    search = SearchSettings(
+        simulations=simulations, rule=Gumbel(considered=looked_at, noise=0.0, value_scale=value_scale)
+    )
+    search.check(len(task.actions))
+    return search
+
+
+def _measured(exam: "Exam", arms: list[str], samples: int, *, match: bool) -> "list[Measured]":
+    """Every arm in its turn; where samples are to match, the search comes first, for its cost is what they match."""
+    found: dict[str, Measured] = {}
+    with console.progress(len(exam.puzzles) * len(arms), "puzzles") as progress:
+        for name in sorted(arms, key=lambda name: match and name != SEARCH):
+            wanted = samples
+            if match and name != SEARCH:
+                wanted = exam.matched(name, found[SEARCH].flops / len(exam.puzzles))
+            found[name] = exam.measure(name, wanted, lambda done: progress.advance(done))
+    return [found[name] for name in arms]
 
 
 def _trained_on(thinker: "Assembled") -> Any:
@@ -135,7 +240,7 @@ def _say(data: dict[str, Any]) -> None:
         against = arm.get("against")
         rows.append(
             [
-                arm["arm"],
+                arm["arm"] + ("" if arm["samples"] is None else f" × {arm['samples']}"),
                 f"{arm['solved']:,} of {arm['count']:,}",
                 f"{100 * arm['share']:.1f} %",
                 f"{100 * arm['low']:.1f} – {100 * arm['high']:.1f}",
@@ -143,7 +248,11 @@ def _say(data: dict[str, Any]) -> None:
                 f"{arm['flops_per_puzzle'] / 1e6:,.1f}",
                 f"{arm['seconds']:.1f}",
                 "" if against is None else f"{against['only_this']} : {against['only_that']}, p = {against['p']:.2g}",
+                ""
+                if against is None
+                else f"{100 * against['difference']:+.1f} ({100 * against['difference_low']:+.1f} … "
+                f"{100 * against['difference_high']:+.1f})",
             ]
         )
     paired = f"alone : {data['arms'][0]['arm']} alone"
-    console.table(["arm", "solved", "share", "95 %", "tokens", "MFLOP", "seconds", paired], rows)
+    console.table(["arm", "solved", "share", "95 %", "tokens", "MFLOP", "seconds", paired, "points"], rows)

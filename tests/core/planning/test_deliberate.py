@@ -415,7 +415,8 @@ def test_a_planner_is_told_what_was_read(model: Thinking, ahead: int) -> None:
 
 @pytest.mark.parametrize("backbone", ["frozen", "copy"])
 def test_a_critic_judges_where_the_plan_leads(model: Thinking, backbone: str) -> None:
-    critic = Critic(CriticSettings.model_validate({"backbone": backbone}), model).eval()
+    critic = Critic(CriticSettings.model_validate({"backbone": backbone}), model.settings).eval()
+    critic.copy(model)
     read, planned = tokens(PROMPT)[0].tolist(), (11, 12)
     root = stand(model, after(model, torch.tensor([read[:-1]])), read[-1], tuple(read[:-1]))
     found = judged_by(model, critic)(root, planned)

@@ -62,7 +62,8 @@ def world(
 ) -> ExactWorld:
     policy = model(period, anchors)
     torch.manual_seed(1)
-    critic = Critic(CriticSettings(backbone=backbone, caution=0.5, head=MlpHead(inner=8)), policy).eval()
+    critic = Critic(CriticSettings(backbone=backbone, caution=0.5, head=MlpHead(inner=8)), policy.settings).eval()
+    critic.copy(policy)
     with torch.no_grad():
         for parameter in critic.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -241,6 +242,7 @@ def test_shuffled_values_are_the_same_values_elsewhere() -> None:
 def test_linear_heads_are_smaller() -> None:
     policy = model()
     sizes = [
-        Critic(CriticSettings(head=head), policy).parameters_of_heads() for head in (LinearHead(), MlpHead(inner=8))
+        Critic(CriticSettings(head=head), policy.settings).parameters_of_heads()
+        for head in (LinearHead(), MlpHead(inner=8))
     ]
     assert sizes == [3 * 17, 3 * (17 * 8 + 9)]

@@ -15,7 +15,7 @@ from think.core.diagnostics import branches as branch_diagnostics
 from think.core.diagnostics import state_health
 from think.core.errors import ThinkError
 from think.core.eval.examine import examine
-from think.core.eval.reasoning.measure import measure
+from think.core.eval.reasoning.measure import Exam
 from think.core.evidence import Producer, Subject
 from think.core.evidence._trained import Finished, finished, recheck_checkpoint, source
 from think.core.gates.evidence import Absent, EvaluationSuite, Exhibit, Metric, Worth
@@ -169,19 +169,9 @@ def _puzzles(run: Finished, subject: Subject) -> list[Metric]:
     task = plugins.load(puzzles.FAMILY, source.task.kind)
     asked = distinct(task, source.task, "validation", PUZZLES, seed=0)
     metrics = []
+    exam = Exam(run.trained.model, run.trained.packed.tokenizer, task, source.task, "validation", asked, seed=0)
     for arm in ("greedy", "random_legal"):
-        found = measure(
-            arm,
-            run.trained.model,
-            run.trained.packed.tokenizer,
-            task,
-            source.task,
-            "validation",
-            asked,
-            samples=1,
-            seed=0,
-            advance=lambda done: None,
-        )
+        found = exam.measure(arm, samples=1)
         share = found.share
         metrics.append(
             Metric(part="puzzles", name=arm, value=share.value, count=len(asked), low=share.low, high=share.high)

@@ -9,7 +9,6 @@ only saw right answers need not tell a wrong one, and the policy stays as it is 
 L layers   D width   N positions
 """
 
-from copy import deepcopy
 from typing import Annotated, Literal
 
 import torch
@@ -19,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from think.core.models.layers import EPSILON
-from think.core.models.thinking import Thinking
+from think.core.models.thinking import Settings as ModelSettings
+from think.core.models.thinking import Thinking, build
 from think.core.statistics import platt
 from think.presets.base import Settings, knob
 
@@ -52,22 +52,29 @@ class CriticSettings(Settings):
 class Critic(nn.Module):
     """Heads, their calibration, and the backbone that they read where it is one of their own."""
 
-    def __init__(self, settings: CriticSettings, model: Thinking):
-        """model: the backbone of the policy; it is copied where the settings say so, and not held otherwise."""
+    def __init__(self, settings: CriticSettings, model: ModelSettings):
+        """model: sizes of the policy's backbone. A backbone of its own starts at random until `copy` is called."""
         super().__init__()
-        width, layers = model.settings.width, model.settings.layers
-        self.settings, self.layers = settings, layers
+        self.settings, self.layers = settings, model.layers
         self.backbone: Thinking | None = None
         if settings.backbone == "copy":
-            self.backbone = deepcopy(model).requires_grad_(True)
-            self.backbone.norm.requires_grad_(False)  # it comes after the last residual, so nothing reads it
-            if not model.settings.tied:
-                self.backbone.head.requires_grad_(False)
-        self.heads = nn.ModuleList(_head(settings, width) for _ in range(layers))
-        self.register_buffer("scale", torch.ones(layers))
-        self.register_buffer("bias", torch.zeros(layers))
+            self.backbone = build(model)
+            self.backbone.norm = self.backbone.head = nn.Identity()  # type: ignore[assignment]  # after the residuals
+        self.heads = nn.ModuleList(_head(settings, model.width) for _ in range(model.layers))
+        self.register_buffer("scale", torch.ones(model.layers))
+        self.register_buffer("bias", torch.zeros(model.layers))
         self.scale: Tensor
         self.bias: Tensor
+
+    def copy(self, model: Thinking) -> None:
+        """Start a backbone of its own from the weights of the policy's; nothing where it has none."""
+        if self.backbone is not None:
+            wanted = self.backbone.state_dict()
+            self.backbone.load_state_dict({name: value for name, value in model.state_dict().items() if name in wanted})
+
+    def reader(self, model: Thinking) -> Thinking:
+        """Whose residuals the heads read: its own backbone, or the policy's."""
+        return model if self.backbone is None else self.backbone
 
     def forward(self, residuals: Float[Tensor, "*N L D"]) -> Float[Tensor, "*N L"]:
         """Scores before calibration, what the log loss is taken of."""

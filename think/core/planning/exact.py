@@ -12,7 +12,6 @@ T nodes, in any mixture of positions   A actions   L layers   D width
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +30,10 @@ BACKBONE, CRITIC_BACKBONE, HEADS = "backbone", "critic_backbone", "critic"
 
 POSITION, LOGITS, VALUES, ENDED = "position", "logits", "values", "ended"
 _POLICY, _CRITIC = "policy.", "critic."
+
+
+FIRST_ROOM = 8
+"Nodes that a tree has room for at first: those of a first look at some actions."
 
 
 @dataclass(frozen=True)
@@ -60,30 +63,58 @@ class Nodes:
 
 
 class NodeShelf:
-    """Where nodes of trees are kept."""
+    """Where nodes of trees are kept. Memory is taken for nodes that were written, not for places.
 
-    def __init__(self, parts: Named, rules: Legality | None):
-        self.parts, self.rules = parts, rules
+    slot    [places] where the node of a place lies, -1: nowhere yet
+    parts   the nodes, as many as there is room for at present
+    """
+
+    def __init__(self, places: int, parts: Named, room: int, rules: Legality | None):
+        self.slot, self.used = torch.full((places,), -1, dtype=torch.int64), 0
+        self.parts, self.room, self.rules = parts, room, rules
 
     @staticmethod
     def like(nodes: Nodes, size: int) -> "NodeShelf":
         """An empty one."""
-        rules = None if nodes.rules is None else nodes.rules.rows(torch.zeros(size, dtype=torch.int64))
-        return NodeShelf(shelve(nodes.parts, size), rules)
+        room = min(size, FIRST_ROOM * len(nodes))
+        rules = None if nodes.rules is None else nodes.rules.rows(torch.zeros(room, dtype=torch.int64))
+        return NodeShelf(size, shelve(nodes.parts, room), room, rules)
 
     def read(self, places: Int[Tensor, " T"]) -> Nodes:
-        return Nodes(self.parts.read(places), None if self.rules is None else self.rules.rows(places))
+        slots = self.slot[places]
+        return Nodes(self.parts.read(slots), None if self.rules is None else self.rules.rows(slots))
 
     def write(self, places: Int[Tensor, " T"], states: Nodes) -> None:
-        self.parts.write(places, states.parts)
+        fresh = places[self.slot[places] < 0]
+        self.slot[fresh] = torch.arange(self.used, self.used + len(fresh))
+        self.used += len(fresh)
+        if self.used > self.room:
+            self._make_room(max(self.used, min(2 * self.room, len(self.slot))))
+        slots = self.slot[places]
+        self.parts.write(slots, states.parts)
         if self.rules is not None and states.rules is not None:
-            self.rules.put(places, states.rules)
+            self.rules.put(slots, states.rules)
 
     def moved(self, places: Int[Tensor, " T"], to: Int[Tensor, " T"], size: int) -> "NodeShelf":
         nodes = self.read(places)
         other = NodeShelf.like(nodes, size)
         other.write(to, nodes)
         return other
+
+    def _make_room(self, room: int) -> None:
+        held = torch.arange(self.room)
+        self.parts = self.parts.moved(held, held, room)
+        if self.rules is not None:
+            self.rules = self.rules.rows(torch.cat([held, torch.zeros(room - self.room, dtype=torch.int64)]))
+        self.room = room
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Prompts as a critic has read them. read: the residuals of their last tokens, [B, L, D]; state: after these."""
+
+    read: Float[Tensor, "B L D"]
+    state: State
 
 
 class ExactWorld:
@@ -103,16 +134,16 @@ class ExactWorld:
         """The nodes at the end of prompts."""
         rows, length = tokens.shape
         parts = {POSITION: torch.full((rows,), length, dtype=torch.int64, device=tokens.device)}
-        residuals, state = self.model.residuals(tokens)
+        read, state = _last_of(self.model, tokens)
         parts |= _named(_POLICY, state)
-        read = residuals[:, -1]
+        judged = read
         self.used[BACKBONE] += tokens.numel()
         own = self.critic.backbone
         if own is not None:
-            residuals, state = own.residuals(tokens)
+            judged, state = _last_of(own, tokens)
             parts |= _named(_CRITIC, state)
             self.used[CRITIC_BACKBONE] += tokens.numel()
-        return self._judged(parts, read, residuals[:, -1], rules)
+        return self._judged(parts, read, judged, rules)
 
     @torch.no_grad()
     def after(self, nodes: Nodes, actions: Int[Tensor, " T"]) -> Nodes:
@@ -129,6 +160,27 @@ class ExactWorld:
             parts |= state
             self.used[CRITIC_BACKBONE] += len(tokens)
         return self._judged(parts, read, judged, None if nodes.rules is None else nodes.rules.after(actions))
+
+    @torch.no_grad()
+    def opened(self, tokens: Int[Tensor, "B P"]) -> "Opened":
+        """Prompts as the critic has read them, the policy reads nothing; for `judge`, as often as there are answers."""
+        read, state = _last_of(self.critic.reader(self.model), tokens)
+        self.used[self._read_by] += tokens.numel()
+        return Opened(read, state)
+
+    @torch.no_grad()
+    def judge(self, prompts: "Opened", actions: Int[Tensor, "N K"]) -> Float[Tensor, "N K1"]:
+        """What places are worth from the end of a prompt on, along answers.
+
+        N is a multiple of B, the answers to one prompt stand together. What follows the end of an answer is any action.
+        """
+        count = len(prompts.read)
+        origin = torch.arange(count, device=actions.device).repeat_interleave(len(actions) // count)
+        after, _ = self.critic.reader(self.model).residuals(self.actions[actions], prompts.state.rows(origin))
+        residuals = torch.cat([prompts.read[origin].unsqueeze(1), after], dim=1)
+        self.used[self._read_by] += actions.numel()
+        self.used[HEADS] += residuals.shape[0] * residuals.shape[1]
+        return self.critic.worth(self.critic.values(residuals).float())
 
     def step(self, nodes: Nodes, actions: Int[Tensor, " T"]) -> Transition[Nodes]:
         """The same, as a search asks for it."""
@@ -152,6 +204,11 @@ class ExactWorld:
         """Its behaviours, for a search."""
         return World(self.step, self.evaluate, len(self.actions), NodeShelf.like)
 
+    @property
+    def _read_by(self) -> str:
+        """Whose tokens those are that the critic alone reads."""
+        return BACKBONE if self.critic.backbone is None else CRITIC_BACKBONE
+
     def _judged(
         self,
         parts: dict[str, Tensor],
@@ -169,9 +226,11 @@ class ExactWorld:
         return Nodes(parts, rules)
 
 
-def join(parts: Sequence[Nodes]) -> Nodes:
-    """Nodes side by side. They must know no rules: what is joined is played on by rules of its own."""
-    return Nodes({name: torch.cat([nodes.parts[name] for nodes in parts]) for name in parts[0].parts})
+def _last_of(model: Thinking, tokens: Int[Tensor, "B P"]) -> tuple[Float[Tensor, "B L D"], State]:
+    """The residuals of the last token, and the state after it; those of the others are never held at once."""
+    state = model.hidden(tokens[:, :-1])[1] if tokens.shape[1] > 1 else None
+    residuals, state = model.residuals(tokens[:, -1:], state)
+    return residuals[:, 0], state
 
 
 def _named(prefix: str, state: State) -> dict[str, Tensor]:

@@ -57,7 +57,7 @@ class Games(Protocol):
 
 def actions_of(settings: PuzzleGames | TextGames, sources: Sequence[Any], vocabulary: int) -> int:
     """How many actions there are. Raises BadSettings where the data are none of puzzles."""
-    return vocabulary if isinstance(settings, TextGames) else len(_puzzles(sources)[0].actions)
+    return vocabulary if isinstance(settings, TextGames) else len(puzzles_of(sources)[0].actions)
 
 
 def games_of(
@@ -70,11 +70,12 @@ def games_of(
     """The games of a split, with a model for its own. Raises BadSettings or BadData where the data do not fit."""
     if isinstance(settings, TextGames):
         return Continuations(model, packed.split(split), settings.prompt, settings.steps)
-    task, chosen = _puzzles(sources)
+    task, chosen = puzzles_of(sources)
     return Play(model, Encoding(task, packed.tokenizer), task, chosen, split, settings.targets)
 
 
-def _puzzles(sources: Sequence[Any]) -> tuple[Task, Any]:
+def puzzles_of(sources: Sequence[Any]) -> tuple[Task, Any]:
+    """The task of the puzzles among data, and its settings. Raises BadSettings where there is not exactly one."""
     found = {source.task.model_dump_json(): source.task for source in sources if isinstance(source, PuzzleSource)}
     if len(found) != 1:
         raise BadSettings(

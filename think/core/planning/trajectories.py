@@ -151,13 +151,14 @@ class Play:
         return torch.from_numpy(self._encoding.actions)
 
     @torch.no_grad()
-    def batch(self, seed: int, rows: int, mixture: MixtureSettings) -> Trajectories:
-        """As many games of different puzzles; a pure function of the seed, and of the weights for games of its own.
+    def batch(self, seed: int, rows: int, mixture: MixtureSettings, games: int = 1) -> Trajectories:
+        """As many games, `games` beside each other of one puzzle; a pure function of the seed, and of the weights for
+        games of its own. Rows must be a multiple of `games`.
 
         Raises BadData for puzzles whose prompts differ in length.
         """
         random = np.random.default_rng(seeding.stream(seed, "trajectories"))
-        seeds = random.integers(0, 2**62, rows)
+        seeds = np.repeat(random.integers(0, 2**62, rows // games), games)
         kind = random.choice(len(KINDS), rows, p=mixture.weights())
         rules = environment(self._task, self._settings, self._split)
         rules.reset(seeds)

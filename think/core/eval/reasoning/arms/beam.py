@@ -3,12 +3,14 @@
 import numpy as np
 import torch
 
+from think.core.data.puzzles import Environment
 from think.core.eval.reasoning.arms import Arm
 from think.core.eval.reasoning.player import Answers, Board, Player
 
 
-def answer(player: Player, board: Board, samples: int, generator: torch.Generator) -> Answers:
+def answer(player: Player, rules: Environment, samples: int, generator: torch.Generator) -> Answers:
     """The likeliest of the walks that `samples` beams find; ended ones keep their place in the beam."""
+    board = player.begin(rules)
     rows, actions = board.scores.shape
     first = np.arange(rows) * samples
     board = board.rows(np.repeat(np.arange(rows), samples))

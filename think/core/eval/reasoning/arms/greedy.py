@@ -2,13 +2,14 @@
 
 import torch
 
+from think.core.data.puzzles import Environment
 from think.core.eval.reasoning.arms import Arm
-from think.core.eval.reasoning.player import Answers, Board, Player, likeliest
+from think.core.eval.reasoning.player import Answers, Player, likeliest
 
 
-def answer(player: Player, board: Board, samples: int, generator: torch.Generator) -> Answers:
+def answer(player: Player, rules: Environment, samples: int, generator: torch.Generator) -> Answers:
     """One walk."""
-    return player.roll_out(board, likeliest)
+    return player.roll_out(player.begin(rules), likeliest)
 
 
 SPEC = Arm(answer)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from think.core.data.puzzles import Environment
 from think.core.eval.reasoning.arms import Arm, _several
-from think.core.eval.reasoning.player import Answers, Board, Player
+from think.core.eval.reasoning.player import Answers, Player
 
 
 def _most_frequent(answers: Sequence[tuple[int, ...]], likelihood: np.ndarray) -> int:
@@ -15,9 +16,9 @@ def _most_frequent(answers: Sequence[tuple[int, ...]], likelihood: np.ndarray) -
     return max(range(len(answers)), key=lambda one: (votes[answers[one]], likelihood[one]))
 
 
-def answer(player: Player, board: Board, samples: int, generator: torch.Generator) -> Answers:
+def answer(player: Player, rules: Environment, samples: int, generator: torch.Generator) -> Answers:
     """The winner of a vote among `samples` answers."""
-    return _several.best(player, board, samples, generator, _most_frequent)
+    return _several.best(player, player.begin(rules), samples, generator, _most_frequent)
 
 
 SPEC = Arm(answer, samples=True)

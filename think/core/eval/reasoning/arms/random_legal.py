@@ -5,13 +5,17 @@ import torch
 
 from think.core.data.puzzles import Environment, Integers
 from think.core.eval.reasoning.arms import Arm
-from think.core.eval.reasoning.player import Answers, Board, Player
+from think.core.eval.reasoning.player import Answers, Player
 
 
-def answer(player: Player, board: Board, samples: int, generator: torch.Generator) -> Answers:
+def answer(player: Player, rules: Environment, samples: int, generator: torch.Generator) -> Answers:
     """Play the rules alone, without the model."""
-    rules: Environment = board.rules
-    count = len(board.scores)
+    return random_play(rules, generator)
+
+
+def random_play(rules: Environment, generator: torch.Generator) -> Answers:
+    """Legal actions, all as likely as each other, to the end of every row."""
+    count = len(rules.legal())
     played: list[list[int]] = [[] for _ in range(count)]
     solved, likelihood = np.zeros(count, np.int64), np.zeros(count)
     while (legal := rules.legal()).any():

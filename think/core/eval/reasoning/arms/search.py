@@ -1,0 +1,15 @@
+"""System 2: search with the exact world, the backbone's own step, and the trained critic."""
+
+import torch
+
+from think.core.data.puzzles import Environment
+from think.core.eval.reasoning.arms import Arm, _searched
+from think.core.eval.reasoning.player import Answers, Player
+
+
+def answer(player: Player, rules: Environment, samples: int, generator: torch.Generator) -> Answers:
+    """Search at every choice."""
+    return _searched.play(player, rules, player.planned.world.world(), generator)
+
+
+SPEC = Arm(answer, searches=True, needs=("critic",))
