@@ -9,9 +9,10 @@ print(thinker.generate("Once upon a time", seed=1))
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from think.core import seeding
 from think.core.data.store import Packed
@@ -30,8 +31,11 @@ from think.presets.decode import decode
 from think.presets.digest import intact
 from think.presets.sources import read
 
-WRITERS = ("stage1",)
+WRITERS = ("stage1", "stage4")
 "Stages whose runs hold a model that writes text; those of the others hold what stands on one."
+
+if TYPE_CHECKING:
+    from think.core.training.stages.stage4 import Assembly
 
 DEFAULT = Limits(tokens=200)
 "What is written when nothing else is asked for."
@@ -44,6 +48,7 @@ class Assembled:
     path   the checkpoint or exported folder that the weights come from
     step   optimizer steps behind the weights; None where that is not recorded
     notes  what was passed over on the way to these weights
+    parts  world model, critic and the rest of what deliberates beside the model, of a run of stage 4
     """
 
     model: Thinking
@@ -52,6 +57,7 @@ class Assembled:
     path: Path
     step: int | None
     notes: tuple[str, ...] = ()
+    parts: "Assembly | None" = None
 
     def generate(
         self,
@@ -148,9 +154,28 @@ def _from_checkpoint(run: Path, path: Path, notes: tuple[str, ...], device: str)
     tensors, facts = load_checkpoint(path)
     _refuse_part(run, path, facts)
     tokenizer = _tokenizer(run, settings, facts)
+    if facts.get("stage") == "stage4":
+        parts = _parts(settings, facts, tensors["model"], path, device)
+        return Assembled(parts.backbone, tokenizer, settings, path, facts["step"], notes, parts)
     model = _built(settings, tokenizer, device)
     load_weights(model, tensors["model"], str(path))
     return Assembled(model, tokenizer, settings, path, facts["step"], notes)
+
+
+def _parts(
+    settings: RunSettings, facts: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path, device: str
+) -> "Assembly":
+    """All that a checkpoint of stage 4 holds, on the device."""
+    from think.core.training.stages import Request
+    from think.core.training.stages.stage4 import load_assembly
+
+    section = settings.stage("stage4")
+    if section is None:
+        raise BadData("the settings of this run of stage 4 have no [stage4]", where=str(path))
+    machine = resolve(RuntimeSettings(device=device))
+    request = Request(section, settings.model, settings.tokenizer, settings.data, "", machine, "", {})
+    with seeding.untouched(), machine.torch_device:
+        return load_assembly(request, facts, tensors, str(path))
 
 
 def _refuse_part(run: Path, path: Path, facts: Mapping[str, Any]) -> None:

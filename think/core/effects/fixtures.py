@@ -13,6 +13,8 @@ from think.core import plugins
 from think.core.models.thinking import MIXERS
 from think.core.settings import LATER
 from think.core.training.stages import FAMILY as STAGES
+from think.presets.fields import choices
+from think.presets.literals import dotted
 
 Tree = dict[str, Any]
 
@@ -24,6 +26,17 @@ def _mixers() -> dict[str, Tree]:
     """Every mixer of the folder as its own file wants it tried, that of the tiny run first."""
     names = sorted(plugins.names(MIXERS), key=lambda name: (name != TINY_RUN_MIXER, name))
     return {name: dict(plugins.load(MIXERS, name).tiny) for name in names}
+
+
+def _choices(stage: str) -> dict[str, dict[str, Tree]]:
+    """The choices of a later stage, but for those that every stage has; what a kind must be told its file says."""
+    made_by = plugins.load(STAGES, stage)
+    found = {f"{stage}.{dotted(choice.path)}": choice.shape for choice in choices(made_by.Settings)}
+    return {
+        table: {str(kind): dict(made_by.kinds.get(table, {}).get(kind, {})) for kind in shape.variants}
+        for table, shape in found.items()
+        if shape.tagged and table not in (f"{stage}.optimizer", f"{stage}.schedule")
+    }
 
 
 VARIANTS: dict[str, dict[str, Tree]] = {
@@ -44,7 +57,7 @@ VARIANTS: dict[str, dict[str, Tree]] = {
         f"{stage}.schedule": {"wsd": {"warmup": 2, "fall": 0.5, "floor": 0.1}, "cosine": {"warmup": 2}}
         for stage in ("stage1", *LATER)
     },
-    **{table: dict(kinds) for stage in LATER for table, kinds in plugins.load(STAGES, stage).kinds.items()},
+    **{table: kinds for stage in LATER for table, kinds in _choices(stage).items()},
     "gates.g2.band": {"share": {}, "nats": {"low": 2.0, "high": 5.0}},
     "runtime.parallel": {"ddp": {}, "fsdp": {}},
 }

@@ -89,9 +89,9 @@ class Stage:
     after   the stage whose finished run this one stands on; None for the first
     module  what it trains, freshly initialised; None where that is the model itself
     tiny    a section of the smallest run that has every part, for the test that every setting has an effect
-    kinds      for that test: the choices of the section, by dotted key, and what each kind needs to be told
-    crossings  and what must hold for a leaf to have something to act on, both by their names in the section
-    others     and values to try for a leaf where doubling and halving will not do
+    kinds      for that test: choices by dotted key, such as stage2.games, and what each kind needs to be told
+    crossings  leaves by name in the section, and what must hold there for them to have something to act on
+    others     the same leaves, and values to try where doubling and halving will not do
     """
 
     Settings: type[LoopSettings]

@@ -1,0 +1,169 @@
+"""From a backbone to an assembled model by the commands that a user gives: every stage finds what it stands on."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import think
+from think.cli.app import run
+from think.core.errors import Exit
+from think.core.training import sealed
+from think.core.training.checkpoint import Checkpoints
+from think.core.training.predecessor import weights_digest
+
+pytestmark = [pytest.mark.slow, pytest.mark.train]
+
+MODEL = """
+summary = "The whole pipeline at its smallest"
+
+[model]
+vocabulary = 80
+width = 16
+layers = 2
+gamma = 0.1
+
+[model.mixer]
+kind = "hybrid"
+rwkv = { heads = 2, mix_rank = 2, decay_rank = 2 }
+mamba = { expand = 1, head_width = 8, state = 4 }
+fusion = { kind = "gated" }
+
+[model.feed_forward]
+kind = "channel_mix"
+inner = 16
+
+[tokenizer]
+kind = "character"
+
+[data]
+path = "data"
+validation = 0.2
+sources = [{ kind = "puzzles", task = { kind = "path_star", arms = 2, length = 2 }, count = 200 }]
+
+[stage1]
+steps = 20
+rows = 4
+length = 32
+learning_rate = 0.01
+evaluation = { every = 10, rows = 2 }
+
+[stage2]
+steps = 6
+rows = 8
+learning_rate = 0.01
+pool = 16
+dynamics = { latent = 8, embedding = 8 }
+games = { kind = "puzzles" }
+evaluation = { every = 3, rows = 8, rows_at_end = 16 }
+
+[stage3]
+steps = 6
+rows = 8
+learning_rate = 0.01
+games = { kind = "puzzles" }
+evaluation = { every = 3, rows = 8, rows_at_end = 16 }
+
+[stage4]
+steps = 6
+rows = 8
+learning_rate = 0.5
+evaluation = { every = 3, rows = 8, rows_at_end = 16 }
+
+[runtime]
+device = "cpu"
+threads = 1
+"""
+
+STAGES = ("stage1", "stage2", "stage3", "stage4")
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    """The JSON that a command prints, which must succeed."""
+    assert run([*words, "--json"]) == 0, capsys.readouterr().err
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer["data"]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    code = run([*words])
+    return code, capsys.readouterr().err
+
+
+def last(folder: str) -> Path:
+    found = Checkpoints(Path(folder) / "checkpoints").latest()
+    assert found is not None
+    return found
+
+
+def test_every_stage_finds_what_it_stands_on_and_the_last_one_holds_them_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.toml").write_text(MODEL, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    said(capsys, "data", "pack", "--preset", "small.toml")
+
+    # Out of order: what is missing, and the command that makes it.
+    code, told = refused(capsys, "train", "stage2", "--preset", "small.toml")
+    assert code == Exit.MISSING
+    assert "think train stage1 --preset small.toml" in told
+    code, told = refused(capsys, "train", "stage2", "--preset", "shakespeare_char")
+    assert code == Exit.BAD_SETTINGS
+    assert "no [stage2]" in told
+
+    made = {stage: said(capsys, "train", stage, "--preset", "small.toml", "--out", stage) for stage in STAGES}
+    assert [made[stage]["steps"] for stage in STAGES] == [20, 6, 6, 6]
+    assert made["stage1"].keys() >= {"tokens", "held_out_tokens"}
+    assert made["stage2"]["rows"] == 48
+    assert made["stage3"]["held_out"].keys() >= {"auroc"}
+
+    # Each names the very weights that it stands on, down to the first.
+    held = sealed.facts(last(made["stage4"]["path"]))
+    below = held["predecessor"]
+    for stage in reversed(STAGES[:-1]):
+        assert (below["stage"], below["run"]) == (stage, stage)
+        assert below["sha256"] == weights_digest(last(made[stage]["path"]))
+        below = below["before"]
+    assert below is None
+    plan = json.loads((Path(made["stage4"]["path"]) / "plan.json").read_text())
+    assert plan["predecessor"]["before"]["before"]["path"].endswith("stage1")
+
+    # Going on: as before, but on no other weights.
+    again = said(capsys, "train", "stage3", "--resume", "--out", "stage3", "--set", "stage3.steps=8")
+    assert again["steps"] == 8
+    said(capsys, "train", "stage1", "--preset", "small.toml", "--seed", "1", "--out", "other")
+    code, told = refused(capsys, "train", "stage2", "--resume", "--out", "stage2", "--from", "other")
+    assert code == Exit.BAD_SETTINGS
+    assert "another predecessor" in told
+    code, told = refused(capsys, "train", "stage3", "--preset", "small.toml", "--from", "stage1")
+    assert code == Exit.USAGE
+    assert "stage3 stands on stage2" in told
+    changed = ("--set", "model.feed_forward.inner=32")
+    code, told = refused(capsys, "train", "stage2", "--preset", "small.toml", *changed, "--from", "stage1")
+    assert code == Exit.BAD_SETTINGS
+    assert "model.feed_forward.inner: 16 in the run, 32 now" in told
+
+    # What the runs hold can be used, shown and listed.
+    assert "parameters" in said(capsys, "train", "stage4", "--preset", "small.toml", "--dry-run")
+    code, told = refused(capsys, "generate", "--run", "stage2")
+    assert code == Exit.BAD_SETTINGS
+    assert "stage1" in told
+    listed = said(capsys, "runs", "list")
+    assert {row["stage"] for row in listed} == set(STAGES)
+    for stage in STAGES:
+        said(capsys, "runs", "show", stage)
+
+    # The last one needs none of the others.
+    for stage in STAGES[:-1]:
+        shutil.rmtree(made[stage]["path"])
+    whole, tensors = think.load(made["stage4"]["path"]), sealed.read(last(made["stage4"]["path"]), ("model",))["model"]
+    assert whole.parts is not None
+    assert whole.model is whole.parts.backbone
+    assert float(whole.parts.fusion.weights.detach().sum()) == pytest.approx(1.0)
+    assert not torch.equal(whole.parts.fusion.theta, torch.zeros(2)), "the weights of the layers have learned"
+    assert {name.partition(".")[0] for name in tensors} == {"actions", "backbone", "critic", "dynamics", "fusion"}
+    assert whole.generate("1", tokens=3, seed=1) is not None
