@@ -229,14 +229,18 @@ def test_in_a_world_that_never_changes_a_search_is_the_policy() -> None:
     assert found.action.tolist() != search(nodes, exact.world(), asked).action.tolist()
 
 
-def test_shuffled_values_are_the_same_values_elsewhere() -> None:
+def test_shuffled_values_are_those_of_any_nodes_seen() -> None:
     exact = world()
+    control = shuffled_values(exact.world(), torch.Generator().manual_seed(0))
     nodes = exact.root(prompts(8))
-    shuffled = shuffled_values(exact.world(), torch.Generator().manual_seed(0)).evaluate(nodes)
-    plain = exact.evaluate(nodes)
-    assert shuffled.value.sort().values.tolist() == plain.value.sort().values.tolist()
-    assert shuffled.value.tolist() != plain.value.tolist()
-    assert (shuffled.logits == plain.logits).all()
+    plain, first = exact.evaluate(nodes), control.evaluate(nodes)
+    assert set(first.value.tolist()) <= set(plain.value.tolist())
+    assert first.value.tolist() != plain.value.tolist()
+    assert (first.logits == plain.logits).all()
+    later = exact.after(nodes, torch.zeros(8, dtype=torch.int64))
+    drawn = torch.cat([control.evaluate(later).value for _ in range(20)])
+    assert set(plain.value.tolist()) & set(drawn.tolist()), "nodes of earlier calls are drawn too"
+    assert set(exact.evaluate(later).value.tolist()) & set(drawn.tolist())
 
 
 def test_linear_heads_are_smaller() -> None:

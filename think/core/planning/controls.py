@@ -12,20 +12,33 @@ from torch import Tensor
 
 from think.core.planning.world import Evaluation, Transition, World
 
+MOST_SEEN = 1 << 16
+"Values that are drawn from: the last ones."
+
 
 def shuffled_values(world: World[Any], generator: torch.Generator) -> World[Any]:
-    """The same world, in which each node is worth what another one of those evaluated with it is."""
+    """The same world, in which each node is worth what some node is, of all that were evaluated so far.
+
+    Not of those evaluated with it: nodes that are evaluated late lie deep, where only what still lives is gone on with,
+    so a permutation among them would leave it its higher values.
+    """
+    seen = torch.zeros(0)
+
+    def drawn(values: Tensor) -> Tensor:
+        nonlocal seen
+        seen = torch.cat([seen.to(values), values])[-MOST_SEEN:]
+        return seen[torch.randint(len(seen), (len(values),), generator=generator)]
 
     def evaluate(states: Any) -> Evaluation:
         found = world.evaluate(states)
-        return replace(found, value=found.value[_permuted(len(found.value), generator)])
+        return replace(found, value=drawn(found.value))
 
     def step(states: Any, actions: Int[Tensor, " T"]) -> Transition[Any]:
         found = world.step(states, actions)
         ends = found.terminal.nonzero().squeeze(1)
-        reward = found.reward.clone()
-        reward[ends] = found.reward[ends[_permuted(len(ends), generator)]]
-        return replace(found, reward=reward)
+        if not len(ends):
+            return found
+        return replace(found, reward=found.reward.index_copy(0, ends, drawn(found.reward[ends])))
 
     return replace(world, step=step, evaluate=evaluate)
 
@@ -38,7 +51,3 @@ def identity(world: World[Any]) -> World[Any]:
         return Transition(states, nothing, nothing.bool())
 
     return replace(world, step=step)
-
-
-def _permuted(count: int, generator: torch.Generator) -> Int[Tensor, " N"]:
-    return torch.randperm(count, generator=generator)

@@ -1,4 +1,4 @@
-"""Control: the same search, in which each node is worth what another node is, of those evaluated with it."""
+"""Control: the same search, in which each node is worth what some other node is, of all that were evaluated."""
 
 import torch
 
