@@ -160,3 +160,15 @@ def test_requests_that_cannot_be_met(
     capsys.readouterr()
     assert run(["eval", "reasoning", str(place / words[0]), *words[1:]]) == code
     assert says in capsys.readouterr().err
+
+
+def test_a_page_of_what_was_asked(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = _asked(place, capsys, "--count", "12", "--seed", "7")
+    assert Path(data["kept"]).is_file()
+    out = tmp_path / "page.md"
+    assert run(["eval", "page", str(place / "stars"), "--out", str(out)]) == Exit.DONE
+    page = out.read_text()
+    assert "seed 7, run `stars`" in page
+    assert all((tmp_path / name).is_file() for name in ("page/exam-1.svg",))
+    assert run(["eval", "page", str(place / "stories"), "--out", str(out)]) == Exit.MISSING
+    assert run(["eval", "page", str(place / "stars"), "--out", "page.html"]) == Exit.USAGE

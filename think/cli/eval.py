@@ -8,6 +8,7 @@ import typer
 
 from think.cli.console import console
 from think.cli.eval_identity import identity
+from think.cli.eval_page import page
 from think.cli.eval_reasoning import reasoning
 from think.cli.eval_steering import steering
 from think.cli.options import Changes, Json, Preset
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(reasoning)
 app.command()(identity)
 app.command()(steering)
+app.command()(page)
 
 
 def _names(incomplete: str) -> list[str]:

@@ -1,5 +1,7 @@
 """`think eval reasoning`: held-out puzzles before a trained run, answered in several ways."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,6 +86,7 @@ def reasoning(
     from think.core.data.puzzles.choice import settings_for, task_of
     from think.core.data.puzzles.items import distinct
     from think.core.eval.reasoning.measure import Exam
+    from think.core.eval.reasoning.results import keep
 
     part = next((name for name in puzzles.SPLITS if name == split and name != "train"), None)
     if part is None:
@@ -113,7 +116,9 @@ def reasoning(
         larger=None if larger is None else _other(larger),
     )
     found = _measured(exam, arms, samples, match=match)
+    asked_run = thinker.path.parent.parent if thinker.path.parent.name == "checkpoints" else None
     data: dict[str, Any] = {
+        "run": thinker.path.name if asked_run is None else asked_run.name,
         "model": str(thinker.path),
         "step": thinker.step,
         "task": settings.model_dump(mode="json"),
@@ -121,11 +126,15 @@ def reasoning(
         "count": len(exam.puzzles),
         "samples": None if match else samples,
         "critic": None if judge is None else str(judge.path),
+        "critic_run": critic,
+        "larger": larger,
         "search": None if judge is None else search.model_dump(mode="json") | {"rules_below": rules_below},
         "seed": seed,
         "chance": task.chance(settings),
         "arms": [one.as_json() | ({} if one is found[0] else {"against": one.against(found[0])}) for one in found],
     }
+    data["command"] = shlex.join(["think", *sys.argv[1:]])
+    data["kept"] = None if asked_run is None else str(keep(asked_run, data))
     console.result("think.eval.reasoning/1", data, lambda: _say(data))
 
 
@@ -255,4 +264,6 @@ def _say(data: dict[str, Any]) -> None:
             ]
         )
     paired = f"alone : {data['arms'][0]['arm']} alone"
+    if data["kept"] is not None:
+        console.note(f"kept in {data['kept']}; `think eval page` makes a page of such results")
     console.table(["arm", "solved", "share", "95 %", "tokens", "MFLOP", "seconds", paired, "points"], rows)

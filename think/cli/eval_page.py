@@ -1,0 +1,52 @@
+"""`think eval page`: what was kept of `think eval reasoning` in some runs, as one Markdown file with its plots."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from think.cli.console import console
+from think.cli.options import Json
+from think.core.errors import InputOutput, Missing, UsageError
+
+
+def page(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Runs that were asked, in the order of the page.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The Markdown file; its plots lie beside it.")],
+    title: Annotated[
+        str, typer.Option("--title", metavar="TEXT", help="Heading of the page.")
+    ] = "What search is worth",
+    json: Json = False,
+) -> None:
+    """Write one page of what `think eval reasoning` found in some runs: verdicts first, then each exam with its plot"""
+    from think.cli import environment
+    from think.core.durable import replace_file
+    from think.core.eval.reasoning import page as written
+    from think.core.eval.reasoning.results import kept
+    from think.core.runs import RunFolder
+
+    if out.suffix != ".md":
+        raise UsageError(f"--out {out}", expected="a file whose name ends in .md")
+    found: list[dict[str, Any]] = []
+    for name in dict.fromkeys(runs):
+        folder = RunFolder.open(environment.runs_folder(), name)
+        here = list(kept(folder.path))
+        if not here:
+            raise Missing(
+                "nothing was asked of this run",
+                where=str(folder.path),
+                expected="a result of an evaluation",
+                remedy=f"think eval reasoning {name}",
+            )
+        found += here
+    files = {f"{out.stem}/exam-{number}.svg": written.plot(one) for number, one in enumerate(found, 1)}
+    files[out.name] = written.text(title, found, out.stem).encode()
+    try:
+        for name, content in files.items():
+            (out.parent / name).parent.mkdir(parents=True, exist_ok=True)
+            replace_file(out.parent / name, content)
+    except OSError as error:
+        raise InputOutput(f"the page cannot be written: {error.strerror or error}", where=str(out)) from None
+    console.result("think.eval.page/1", {"page": str(out), "exams": len(found)}, f"written: {out}")

@@ -1,0 +1,128 @@
+"""Results of `think eval reasoning` on one page: what search is worth beside every other way, then each exam."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from think.core.plots import SIZE, figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SEARCH = "search"
+CHANCE = "random_legal"
+CONTROL = f"{SEARCH}_"
+"Arms whose names begin so are searches too, in another world or with something taken away."
+
+Result = Mapping[str, Any]
+
+
+def text(title: str, results: Sequence[Result], folder: str) -> str:
+    """folder: where the plots lie, as seen from the page."""
+    lines = [
+        f"# {title}",
+        "",
+        "Written by `think eval page` from what `think eval reasoning` kept in the runs, not edited by hand. Shares",
+        "are of different held-out puzzles, with Wilson intervals of 95 %; differences are paired by puzzle, with",
+        "bootstrap intervals. No way of answering is told whether an answer is right. One run is one training seed:",
+        "its intervals are over puzzles, and say nothing of the next seed.",
+        "",
+        "| puzzles | run | System 1 | search | best other way | search − that | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for number, result in enumerate(results, 1):
+        lines.append(f"| [{_puzzles(result)}](#exam-{number}) | {_run(result)} | {' | '.join(_verdict(result))} |")
+    for number, result in enumerate(results, 1):
+        lines += ["", *_exam(number, result, folder)]
+    return "\n".join(lines) + "\n"
+
+
+def plot(result: Result) -> bytes:
+    """SVG: share solved over what an answer costs, each arm with its interval."""
+
+    def fill(axes: "Axes") -> None:
+        for arm in result["arms"]:
+            if not arm["flops_per_puzzle"]:
+                axes.axhline(arm["share"], color="grey", linewidth=1.0, linestyle=":")
+                continue
+            spread = [[arm["share"] - arm["low"]], [arm["high"] - arm["share"]]]
+            mark = "o" if _other(arm) else "s" if arm["arm"] == SEARCH else "x"
+            across = arm["flops_per_puzzle"] / 1e6
+            axes.errorbar(across, arm["share"], yerr=spread, fmt=mark, capsize=3, label=_named(arm))
+        axes.set_xscale("log")
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel("million floating-point operations for a puzzle")
+        axes.set_ylabel("share solved")
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+    return figure(fill, size=SIZE)
+
+
+def _exam(number: int, result: Result, folder: str) -> Iterator[str]:
+    yield f"## Exam {number}"
+    yield ""
+    asked = f"{result['count']:,} puzzles of the {result['split']} split, seed {result['seed']}"
+    yield f"{_puzzles(result)}, {asked}, run {_run(result)}."
+    if (search := result["search"]) is not None:
+        rules = "with" if search["rules_below"] else "without"
+        rule = f"{search['rule']['considered']} actions considered, weight of values {search['rule']['value_scale']:g}"
+        yield f"Search: {search['simulations']} simulations, {rule}, {rules} the rules below the root."
+    if result["samples"] is None:
+        yield "Ways that have several answers had as many as cost what a search costs."
+    yield ""
+    yield f"    {result['command']}"
+    yield ""
+    yield f"![share solved over cost]({folder}/exam-{number}.svg)"
+    yield ""
+    first = result["arms"][0]["arm"]
+    yield f"| way | solved | share | tokens | MFLOP | seconds | minus {first}, points | alone : {first} alone |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for arm in result["arms"]:
+        against = arm.get("against")
+        difference = "" if against is None else _points(against, 1)
+        alone = "" if against is None else f"{against['only_this']} : {against['only_that']}, p = {against['p']:.2g}"
+        counts = f"{arm['solved']:,} of {arm['count']:,} | {_share(arm)}"
+        costs = f"{arm['tokens_per_puzzle']:,.0f} | {arm['flops_per_puzzle'] / 1e6:,.1f} | {arm['seconds']:,.0f}"
+        yield f"| {_named(arm)} | {counts} | {costs} | {difference} | {alone} |"
+
+
+def _verdict(result: Result) -> tuple[str, str, str, str, str]:
+    """System 1, search, the best of the others, the difference, and what it says. Empty where there was no search."""
+    arms = {arm["arm"]: arm for arm in result["arms"]}
+    greedy = _share(arms["greedy"]) if "greedy" in arms else ""
+    others = [arm for arm in result["arms"] if _other(arm) and "against" in arm]
+    if result["arms"][0]["arm"] != SEARCH or not others:
+        return greedy, _share(arms[SEARCH]) if SEARCH in arms else "", "", "", ""
+    best = max(others, key=lambda arm: float(arm["share"]))
+    against = best["against"]
+    low, high = -against["difference_high"], -against["difference_low"]
+    says = "**better**" if low > 0 else "**worse**" if high < 0 else "**cannot tell**"
+    return greedy, _share(arms[SEARCH]), f"{_named(best)}, {_share(best)}", _points(against, -1), says
+
+
+def _other(arm: Mapping[str, Any]) -> bool:
+    """Whether a search has to beat this arm: it is neither a search nor chance."""
+    name = str(arm["arm"])
+    return name not in (SEARCH, CHANCE) and not name.startswith(CONTROL)
+
+
+def _named(arm: Mapping[str, Any]) -> str:
+    return str(arm["arm"]) if arm["samples"] is None else f"{arm['arm']} × {arm['samples']}"
+
+
+def _share(arm: Mapping[str, Any]) -> str:
+    return f"{100 * arm['share']:.1f} % ({100 * arm['low']:.1f} – {100 * arm['high']:.1f})"
+
+
+def _points(against: Mapping[str, Any], sign: int) -> str:
+    ends = sorted(sign * 100 * against[name] for name in ("difference_low", "difference_high"))
+    return f"{sign * 100 * against['difference']:+.1f} ({ends[0]:+.1f} to {ends[1]:+.1f})"
+
+
+def _puzzles(result: Result) -> str:
+    task = result["task"]
+    return " ".join([task["kind"], *(f"{name}={value}" for name, value in task.items() if name != "kind")])
+
+
+def _run(result: Result) -> str:
+    run = f"`{result['run']}`"
+    return run if result["critic"] is None else f"{run}, `{result['critic_run']}`"
