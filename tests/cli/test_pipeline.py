@@ -157,6 +157,16 @@ def test_every_stage_finds_what_it_stands_on_and_the_last_one_holds_them_all(
     for stage in STAGES:
         said(capsys, "runs", "show", stage)
 
+    # What they reach on held-out puzzles: the model alone, and searches with both worlds.
+    arms = ("greedy", "search", "search_latent")
+    words = [word for arm in arms for word in ("--arm", arm)]
+    asked = said(capsys, "eval", "reasoning", "--critic", "stage3", *words, "--simulations", "4", "--count", "8")
+    assert [(arm["arm"], arm["count"]) for arm in asked["arms"]] == [(arm, 8) for arm in arms]
+    costs = {arm["arm"]: arm["flops_per_puzzle"] for arm in asked["arms"]}
+    assert costs["search"] > costs["greedy"], "it searched"
+    (alone,) = said(capsys, "eval", "reasoning", "stage4", "--arm", "greedy", "--count", "8")["arms"]
+    assert alone["solved"] == asked["arms"][0]["solved"], "the assembled model is that of stage 1"
+
     # The last one needs none of the others.
     for stage in STAGES[:-1]:
         shutil.rmtree(made[stage]["path"])
