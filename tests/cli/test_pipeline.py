@@ -11,6 +11,7 @@ import torch
 import think
 from think.cli.app import run
 from think.core.errors import Exit
+from think.core.planning.dynamics import Dynamics
 from think.core.training import sealed
 from think.core.training.checkpoint import Checkpoints
 from think.core.training.predecessor import weights_digest
@@ -166,6 +167,20 @@ def test_every_stage_finds_what_it_stands_on_and_the_last_one_holds_them_all(
     assert costs["search"] > costs["greedy"], "it searched"
     (alone,) = said(capsys, "eval", "reasoning", "stage4", "--arm", "greedy", "--count", "8")["arms"]
     assert alone["solved"] == asked["arms"][0]["solved"], "the assembled model is that of stage 1"
+
+    # A part that does not do what it did when it was trained is refused by name.
+    root = Dynamics.root
+    with monkeypatch.context() as patch:
+        patch.setattr(Dynamics, "root", lambda self, residuals: -root(self, residuals))
+        code, told = refused(capsys, "train", "stage4", "--preset", "small.toml", "--from", "stage3")
+    assert code == Exit.BAD_DATA
+    assert "the dynamics of stage2 does not do what it did" in told
+
+    # The backbone learns from searches where that is asked for, which moves what reads it.
+    distilled = ("--out", "taught", "--set", "stage4.distillation.simulations=4")
+    taught = said(capsys, "train", "stage4", "--preset", "small.toml", *distilled)
+    assert made["stage4"]["held_out"]["dynamics_moved"] == 0.0
+    assert taught["held_out"]["dynamics_moved"] > 0.0
 
     # The last one needs none of the others.
     for stage in STAGES[:-1]:
