@@ -120,7 +120,7 @@ class Assembling(Objective):
             residuals = self._read(self.module.backbone, games)
             fused, last = (self._policy(part, games) for part in (residuals, residuals[:, :, -1:]))
             losses = [float(self._cross_entropy(policy, games)) for policy in (fused, last)]
-            shares = {f"weight_{layer}": float(share) for layer, share in enumerate(self.module.fusion.weights)}
+            shares = {f"layer_{layer}_weight": float(share) for layer, share in enumerate(self.module.fusion.weights)}
         return Judgement(losses[0], rows, {"last_layer_loss": losses[1], **self._moved(), **shares})
 
     def facts(self) -> Mapping[str, Any]:
