@@ -127,3 +127,11 @@ def test_a_critic_learns_what_ends_mean_and_says_so() -> None:
     assert after.ends.value > 0.99
     assert after.auroc.count == 15  # puzzles, not places
     assert set(after.figures()) >= {"auroc", "auroc_0", "auroc_2", "calibration_error", "auroc_at_ends"}
+
+
+def test_where_nothing_is_known_there_is_nothing_to_learn() -> None:
+    judge = critic()
+    given = torch.randn(3, judge.layers, requires_grad=True)
+    nothing = judge.loss(given, torch.full((3,), math.nan))
+    nothing.backward()
+    assert (float(nothing), float(given.grad.abs().sum())) == (0.0, 0.0)

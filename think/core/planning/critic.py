@@ -100,8 +100,13 @@ class Critic(nn.Module):
             self.scale[layer], self.bias[layer] = fitted.scale, fitted.bias
 
     def loss(self, scores: Float[Tensor, "*N L"], targets: Float[Tensor, "*N"]) -> Float[Tensor, ""]:
-        """Mean log loss over heads and the positions whose target is known, that is, not nan. Targets are 0 to 1."""
+        """Mean log loss over heads and the positions whose target is known, that is, not nan. Targets are 0 to 1.
+
+        0, with a gradient of 0, where nothing is known.
+        """
         known = targets.isfinite()
+        if not bool(known.any()):
+            return scores.sum() * 0.0
         wanted = targets[known].unsqueeze(-1).expand(-1, self.layers)
         return functional.binary_cross_entropy_with_logits(scores[known].float(), wanted.float())
 
