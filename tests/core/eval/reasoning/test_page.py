@@ -42,7 +42,7 @@ def test_the_verdict_is_against_the_best_other_way_and_leaves_other_searches_and
     line = _line(worse, near, control, chance)
     assert "best_by_critic × 7, 85.0 %" in line
     assert "+5.0 (+1.0 to +9.0) | **better** |" in line
-    assert "| 20.0 % (15.0 – 25.0) | 90.0 %" in line
+    assert "| 8, 1 | 20.0 % (15.0 – 25.0) | 90.0 %" in line
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,12 @@ def text(title: str, results: Sequence[Result], folder: str) -> str:
         "bootstrap intervals. No way of answering is told whether an answer is right. One run is one training seed:",
         "its intervals are over puzzles, and say nothing of the next seed.",
         "",
-        "| puzzles | run | System 1 | search | best other way | search − that | |",
-        "|---|---|---|---|---|---|---|",
+        "| puzzles | run | simulations, weight of values | System 1 | search | best other way | search − that | |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for number, result in enumerate(results, 1):
-        lines.append(f"| [{_puzzles(result)}](#exam-{number}) | {_run(result)} | {' | '.join(_verdict(result))} |")
+        cells = (f"[{_puzzles(result)}](#exam-{number})", _run(result), _weighed(result), *_verdict(result))
+        lines.append(f"| {' | '.join(cells)} |")
     for number, result in enumerate(results, 1):
         lines += ["", *_exam(number, result, folder)]
     return "\n".join(lines) + "\n"
@@ -121,6 +122,11 @@ def _points(against: Mapping[str, Any], sign: int) -> str:
 def _puzzles(result: Result) -> str:
     task = result["task"]
     return " ".join([task["kind"], *(f"{name}={value}" for name, value in task.items() if name != "kind")])
+
+
+def _weighed(result: Result) -> str:
+    search = result["search"]
+    return "" if search is None else f"{search['simulations']}, {search['rule']['value_scale']:g}"
 
 
 def _run(result: Result) -> str:
