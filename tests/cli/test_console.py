@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from think.cli.console import Console, harmless
+from think.cli.console import Branching, Console, harmless
 from think.cli.progress import PlainProgress, duration
 from think.core.errors import BadData
 
@@ -142,6 +142,21 @@ def test_a_table_on_a_terminal_fits_and_shows_markup_as_text(monkeypatch):
     shown = re.sub("\x1b\\[[0-9;]*m", "", screen.getvalue())
     assert "[bold]" in shown
     assert max(map(len, shown.splitlines())) <= 50
+
+
+def test_a_tree_is_harmless_and_cut_on_a_terminal_alone(monkeypatch, capsys):
+    tree = Branching("root", "", (Branching("\x1b[31m[bold]\nx" + "y" * 300, "bold", (Branching("leaf", ""),)),))
+    Console({"NO_COLOR": "1"}).tree(tree)
+    shown = ["root", r"└── \x1b[31m[bold] x" + "y" * 300, "    └── leaf"]
+    assert capsys.readouterr().out.splitlines() == shown
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "50")
+    Console({"NO_COLOR": "1"}).tree(tree)
+    lines = re.sub("\x1b\\[[0-9;]*m", "", screen.getvalue()).splitlines()
+    assert len(lines) == 3
+    assert len(lines[1]) == 50
+    assert lines[1].endswith("…")
 
 
 def test_plain_progress_speaks_every_thirty_seconds_and_at_the_end():

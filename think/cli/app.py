@@ -47,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
         "think.cli.handoff:app", "Hand tasks on: one active task, checks and evidence for done, a summary", "Gates"
     ),
     "generate": Entry("think.cli.generate:generate", "Write text with a trained model", "Models"),
+    "plan": Entry("think.cli.plan:plan", "Search from a prompt with a trained critic, and draw the tree", "Models"),
     "chat": Entry("think.cli.chat:chat", "Talk with a trained model; Ctrl-C ends its turn, Ctrl-D leaves", "Models"),
     "runs": Entry("think.cli.runs:app", "List, show, compare, prune and export runs", "Runs"),
     "tui": Entry("think.cli.tui:tui", "Watch runs, gates and the handoff log, live", "Runs"),

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 from think.core.errors import ThinkError
@@ -27,6 +28,9 @@ PLAIN_PROGRESS_SECONDS = 30.0
 WIDEST_ALIGNED = 48
 "Plain columns are aligned up to here; a longer cell pushes the rest of its own line and leaves the others alone."
 
+WIDEST_TREE = 10_000
+"Columns of a tree away from a terminal: more than any line has."
+
 RED, YELLOW = "31", "33"
 
 
@@ -34,6 +38,15 @@ class Progress(Protocol):
     """What a long operation reports to."""
 
     def advance(self, amount: float = 1.0, note: str = "") -> None: ...
+
+
+@dataclass(frozen=True)
+class Branching:
+    """A node of a tree that is drawn: one line of text, its rich style where there is colour, what hangs below it."""
+
+    text: str
+    style: str
+    children: tuple["Branching", ...] = ()
 
 
 class Console:
@@ -104,17 +117,23 @@ class Console:
 
     def out(self, text: str, end: str = "\n") -> None:
         """Print to stdout. When the reader has left, the rest is dropped and the command keeps its exit code."""
-        if self._abandoned or self._rank is not None:
-            return
-        try:
-            self.stream(text + end)
-        except BrokenPipeError:
-            self.abandon()
+        self._write(harmless(text + end))
 
     def stream(self, text: str) -> None:
         """Print a piece of a long answer; raises BrokenPipeError when the reader has left, so that work can stop."""
+        self._put(harmless(text))
+
+    def _write(self, text: str) -> None:
+        if self._abandoned or self._rank is not None:
+            return
         try:
-            sys.stdout.write(harmless(text))
+            self._put(text)
+        except BrokenPipeError:
+            self.abandon()
+
+    def _put(self, text: str) -> None:
+        try:
+            sys.stdout.write(text)
             sys.stdout.flush()
         except OSError as error:
             error.filename = "stdout"
@@ -164,6 +183,25 @@ class Console:
         for line in cells:
             table.add_row(*(Text(cell, styles.get(cell, "")) for cell in line))
         Rich(file=sys.stdout, no_color=not self.colours(sys.stdout), highlight=False).print(table)
+
+    def tree(self, root: Branching) -> None:
+        """Print a tree. On a terminal its lines are cut at the edge, elsewhere never."""
+        from io import StringIO
+
+        from rich.console import Console as Rich
+
+        terminal = self.is_terminal(sys.stdout)
+        drawn = StringIO()
+        rich = Rich(
+            file=drawn,
+            force_terminal=self.colours(sys.stdout),
+            no_color=not self.colours(sys.stdout),
+            highlight=False,
+            width=self.width() if terminal else WIDEST_TREE,
+        )
+        rich.print(_tree(root), crop=False)
+        lines = drawn.getvalue().splitlines()
+        self._write("".join(line.rstrip() + "\n" for line in lines))
 
     # ---- stderr ---------------------------------------------------------------------------------------------------
 
@@ -245,6 +283,23 @@ class Console:
     def width(self) -> int:
         """Columns of the terminal, 80 where there is none."""
         return shutil.get_terminal_size().columns
+
+
+def _tree(root: Branching) -> Any:
+    """The same for rich, without a call of itself for each level."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def label(branching: Branching) -> Text:
+        text = harmless(branching.text).replace("\n", " ")
+        return Text(text, branching.style, no_wrap=True, overflow="ellipsis")
+
+    drawn = Tree(label(root))
+    left = [(root, drawn)]
+    while left:
+        branching, at = left.pop()
+        left.extend((child, at.add(label(child))) for child in branching.children)
+    return drawn
 
 
 class _Unseen:

@@ -14,7 +14,7 @@ from think.core.errors import BadSettings, UsageError
 
 if TYPE_CHECKING:
     from think.core.assembled import Assembled
-    from think.core.data.puzzles import Task
+    from think.core.data.puzzles import Split, Task
     from think.core.eval.reasoning.measure import Exam, Measured
     from think.core.planning.rules import SearchSettings
     from think.core.training.predecessor import Predecessor
@@ -82,27 +82,21 @@ def reasoning(
     """Held-out puzzles of a run's task: share solved by each way of answering, with intervals and costs"""
     from think.cli.data_reasoning import task_changes
     from think.cli.generate import assemble
-    from think.core.data import puzzles
     from think.core.data.puzzles.choice import settings_for, task_of
     from think.core.data.puzzles.items import distinct
     from think.core.eval.reasoning.measure import Exam
     from think.core.eval.reasoning.results import keep
 
-    part = next((name for name in puzzles.SPLITS if name == split and name != "train"), None)
-    if part is None:
-        raise UsageError(
-            f"puzzles of {split!r}", where="--split", expected="test or validation, which nobody trains on"
-        )
+    part = held_out(split)
     arms = list(dict.fromkeys(arm or DEFAULT_ARMS))
     _require(arms, critic, larger, match=match)
-    judge = None if critic is None else _critic(critic)
+    judge = None if critic is None else critic_named(critic)
     thinker = assemble(run, model if judge is None or run is not None else judge.of("stage1").path)
-    trained = _trained_on(thinker)
-    if trained.split == part:
-        raise BadSettings(f"this run was trained on puzzles of the {part} split", expected="another --split")
-    settings = settings_for(trained.task.kind, {**_given(trained.task), **task_changes(task_settings)})
+    trained = trained_on(thinker)
+    refuse_its_own(trained, part)
+    settings = settings_for(trained.task.kind, {**given_settings(trained.task), **task_changes(task_settings)})
     task = task_of(settings)
-    search = _search(task, simulations, considered, value_scale)
+    search = search_settings(task, simulations, considered, value_scale)
     exam = Exam(
         thinker.model,
         thinker.tokenizer,
@@ -163,7 +157,24 @@ def _require(arms: list[str], critic: str | None, larger: str | None, *, match: 
         raise UsageError("nothing is there to match", where="--match", expected=f"--arm {SEARCH} among the arms")
 
 
-def _critic(name: str) -> "Predecessor":
+def held_out(split: str) -> "Split":
+    """The split of that name. Raises UsageError for one that is not held out."""
+    from think.core.data import puzzles
+
+    for name in puzzles.SPLITS:
+        if name == split and name != "train":
+            return name
+    raise UsageError(f"puzzles of {split!r}", where="--split", expected="test or validation, which nobody trains on")
+
+
+def refuse_its_own(trained: Any, part: "Split") -> None:
+    """Raises BadSettings where a run was trained on what is to test it."""
+    if trained.split == part:
+        raise BadSettings(f"this run was trained on puzzles of the {part} split", expected="another --split")
+
+
+def critic_named(name: str) -> "Predecessor":
+    """The run of stage 3 of that name. Raises as `critic_run` does."""
     from think.cli import environment
     from think.core.eval.reasoning.assembly import critic_run
     from think.core.runs import RunFolder
@@ -191,7 +202,8 @@ def _other(name: str) -> Any:
     return other.model, other.tokenizer
 
 
-def _search(task: "Task", simulations: int, considered: int | None, value_scale: float) -> "SearchSettings":
+def search_settings(task: "Task", simulations: int, considered: int | None, value_scale: float) -> "SearchSettings":
+    """What a search is told. Raises UsageError and BadSettings for what no search of the task can do."""
     from think.core.planning.rules import Gumbel, SearchSettings
 
     if not 0 < value_scale < float("inf"):
@@ -216,7 +228,7 @@ def _measured(exam: "Exam", arms: list[str], samples: int, *, match: bool) -> "l
     return [found[name] for name in arms]
 
 
-def _trained_on(thinker: "Assembled") -> Any:
+def trained_on(thinker: "Assembled") -> Any:
     """The source of puzzles that a run was trained on. Raises BadSettings where it has not exactly one."""
     sources: list[Any] = [source for source in thinker.settings.data.sources if _kind(source) == "puzzles"]
     if len(sources) != 1:
@@ -233,7 +245,8 @@ def _kind(source: Any) -> str:
     return str(source.kind)
 
 
-def _given(settings: Any) -> dict[str, Any]:
+def given_settings(settings: Any) -> dict[str, Any]:
+    """The settings of a task as they were given."""
     given: dict[str, Any] = settings.model_dump(mode="json", exclude={"kind"})
     return given
 

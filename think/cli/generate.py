@@ -189,12 +189,12 @@ def chosen_seed(seed: int | None, limits: "Limits") -> int:
     return seed or 0
 
 
-def unescaped(prompt: str) -> str:
+def unescaped(prompt: str, where: str = "--prompt") -> str:
     """What was typed, also where the locale is not UTF-8 and the system left bytes in the argument undecoded."""
     try:
         return prompt.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError as error:
-        raise BadData(f"the prompt is not UTF-8: {error}", where="--prompt", expected="UTF-8 text") from None
+        raise BadData(f"the prompt is not UTF-8: {error}", where=where, expected="UTF-8 text") from None
 
 
 def read_prompts(asked: list[str]) -> list[str]:

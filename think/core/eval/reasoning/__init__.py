@@ -4,6 +4,7 @@
     planner.py   a trained critic, the world that it judges, and how that is searched
     arms/        one file a way of answering
     costs.py     what was computed, in floating-point operations
+    lookahead.py one search from one prompt, its tree and its line
     measure.py   arms on the same puzzles: counts, intervals, paired differences, operations and time
 
 An arm sees the prompts and which actions are legal. Whether an answer is right is asked once, of the rules, after the
