@@ -22,7 +22,7 @@ from think.core.processes import Parallel
 from think.core.runs import RunFolder
 from think.core.telemetry.tail import read as read_records
 from think.core.training.checkpoint import Checkpoints
-from think.core.training.modules import Judgement, Losses, ModuleSettings, Objective
+from think.core.training.modules import Judgement, Losses, ModuleSettings, ModuleWork, Objective
 from think.core.training.predecessor import Predecessor, weights_digest
 from think.core.training.sealed import facts
 from think.core.training.stages import Request, Stage
@@ -218,3 +218,18 @@ def test_several_processes_and_a_compiler_are_refused_by_name(request_for: Reque
         stage().check(replace(request_for, machine=several))
     with pytest.raises(BadSettings, match="not compiled"):
         stage().check(replace(request_for, machine=replace(machine, compile="default")))
+
+
+def test_what_is_not_trained_has_no_share_in_the_gradients() -> None:
+    class Half(Objective):
+        def __init__(self) -> None:
+            self.module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False))
+
+        def losses(self, step: int) -> Losses:
+            raise NotImplementedError
+
+        def judge(self, rows: int) -> Judgement:
+            raise NotImplementedError
+
+    work = ModuleWork(Half(), ModuleSettings.model_validate_json(json.dumps(TEACHING)))
+    assert set(work.parameters()) == set(work.components()) == set(work.roles()) == {"0.weight", "0.bias"}

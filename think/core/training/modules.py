@@ -128,7 +128,8 @@ class ModuleWork:
         return {name: role for name, role in roles(self.module).items() if name in moved}
 
     def components(self) -> Mapping[str, str]:
-        return components(self.module)
+        moved = trainable(self.module)
+        return {name: component for name, component in components(self.module).items() if name in moved}
 
     def ready(self) -> None:
         self.module.train()
