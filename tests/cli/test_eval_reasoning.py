@@ -75,6 +75,8 @@ def test_the_critic_names_its_model_and_rules_can_be_taken_away(
     data = json.loads(capsys.readouterr().out)["data"]
     assert "stars" in data["model"]
     assert data["search"]["rules_below"] is False
+    assert run(["eval", "reasoning", *words, "--rules-below", "--json"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out)["data"]["search"]["rules_below"] is True
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,14 @@ def test_a_closed_gate_does_nothing_and_an_open_one_does(run: Path, capsys: pyte
     assert opened["likelihood"]["planned"]["gain"]["value"] != 0.0
 
 
+def test_equal_seeds_draw_equal_texts_and_plans(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for seed in ("1", "1", "2"):
+        assert think(["eval", "steering", "--model", str(run), *ASKED, "--seed", seed]) == 0
+        found.append(json.loads(capsys.readouterr().out)["data"]["results"])
+    assert found[0] == found[1] != found[2]
+
+
 def test_a_plan_in_words(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--plan", "the hat", "--count", "3", "--prompt-tokens", "8", "--rate", "0.3", "--lag", "1", "--decay", "1"]
     assert think(["eval", "steering", "--model", str(run), *asked]) == 0

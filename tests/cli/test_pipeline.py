@@ -133,6 +133,15 @@ def test_every_stage_finds_what_it_stands_on_and_the_last_one_holds_them_all(
     plan = json.loads((Path(made["stage4"]["path"]) / "plan.json").read_text())
     assert plan["predecessor"]["before"]["before"]["path"].endswith("stage1")
 
+    # The same data in another place are the same data.
+    Path("data").rename("elsewhere")
+    for stage in STAGES[1:]:
+        code, told = refused(capsys, "train", stage, "--preset", "small.toml", "--dry-run")
+        assert code == Exit.MISSING
+        assert "there are no packed data" in told
+        assert "steps" in said(capsys, "train", stage, "--preset", "small.toml", "--data", "elsewhere", "--dry-run")
+    Path("elsewhere").rename("data")
+
     # Going on: as before, but on no other weights.
     again = said(capsys, "train", "stage3", "--resume", "--out", "stage3", "--set", "stage3.steps=8")
     assert again["steps"] == 8
