@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from think.cli.app import run as command
-from think.core.evidence import _code, _kernels
+from think.core import provenance
+from think.core.evidence import _kernels
 from think.kernels import compare
 
 STEPS = 40
@@ -256,7 +257,7 @@ def test_code_that_changed_makes_fresh_verdicts_stale(
     asked = ["--preset", "cpu_smoke", *SETS]
     assert think(capsys, "gate", "g0", *asked)[0] == 0
     assert verdicts(think(capsys, "gate", "g2", *asked)[1]) == {"g2": "BLOCKED"}
-    monkeypatch.setattr(_code, "code_digest", lambda: "edited")
+    monkeypatch.setattr(provenance, "code_digest", lambda: "edited")
     _, data, _ = think(capsys, "gate", "g1", *asked)
     assert verdicts(data) == {"g1": "BLOCKED"}
     assert "code changed" in data["gates"][0]["verdict"]["reason"]
