@@ -144,7 +144,7 @@ LIES = {
     ),
     "a run that takes the threads that it finds": (
         "runtime.threads",
-        lambda patch: patch.setattr("think.core.training.stages.stage1.prepare", lambda machine: None),
+        lambda patch: patch.setattr("think.core.training.stages._conduct.prepare", lambda machine: None),
     ),
     "kernels that are named and not used": (
         "runtime.kernels",
@@ -164,7 +164,7 @@ LIES = {
 def disturbing(hold_out):
     def look(run, step, *, whole):
         with torch.no_grad():
-            next(iter(run.model.parameters())).add_(1e-3)
+            next(iter(run.work.parameters().values())).add_(1e-3)
         return hold_out(run, step, whole=whole)
 
     return look

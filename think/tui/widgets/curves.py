@@ -44,7 +44,7 @@ def look(context: Context) -> Look:
 def main_plots(run: RunView) -> list[tuple[str, Plot]]:
     """Key and plot of the curves that every run is judged by; those that were not recorded yet are there too."""
     plots = []
-    for name, title, unit in EXAMPLES if run.curve(EXAMPLES[-1][0]) is not None else MAIN:
+    for name, title, unit in MAIN if run.row.stage in (None, "stage1") else EXAMPLES:
         curve = run.curve(name)
         limits = tuple(limit for limit in run.limits if limit.curve == name)
         plots.append((name, Plot(title, (Curve(curve),) if curve is not None else (), unit, limits)))

@@ -39,6 +39,8 @@ class Stage3Settings(ModuleSettings):
     "what is played"
     beside: PositiveInt = knob(1, acts_on="data")
     "games of each puzzle, whose prompt is read once for all of them; texts have one continuation"
+    calibration: PositiveInt = knob(1024, acts_on="optimizer")
+    "held-out games, judged by nobody, that scale and bias of each head are fitted to after the last step"
     ends: Fraction = knob(0.5, acts_on="optimizer")
     "share of the loss that the ends of games have, where the outcome is known for sure; all places have the rest"
     easier: list[str] = knob([], acts_on="data")
@@ -88,7 +90,7 @@ class Judging(Objective):
 
     def settle(self) -> None:
         """Fit temperature and bias of each head to held-out games other than those it is judged by."""
-        games, given = self._held_out("calibration", self.settings.evaluation.rows_at_end)
+        games, given = self._held_out("calibration", self.settings.calibration)
         known = games.value.isfinite()
         self.module.calibrate(given[known], games.value[known] > 0.5)
 
@@ -163,6 +165,7 @@ SPEC = module_stage(
         "learning_rate": 0.01,
         "critic": {"head": {"kind": "mlp", "inner": 4}},
         "games": {"kind": "texts", "prompt": 4, "steps": 3},
+        "calibration": 8,
         "evaluation": {"every": 2, "rows": 4, "rows_at_end": 8},
     },
     kinds={
