@@ -23,10 +23,11 @@ def text(title: str, results: Sequence[Result], folder: str) -> str:
         "",
         "Written by `think eval page` from what `think eval reasoning` kept in the runs, not edited by hand. Shares",
         "are of different held-out puzzles, with Wilson intervals of 95 %; differences are paired by puzzle, with",
-        "bootstrap intervals. No way of answering is told whether an answer is right. One run is one training seed:",
-        "its intervals are over puzzles, and say nothing of the next seed.",
+        "bootstrap intervals. No way of answering is told whether an answer is right. A verdict is against the ways",
+        "that were asked in that exam, no others. One run is one training seed: its intervals are over puzzles, and",
+        "say nothing of the next seed.",
         "",
-        "| puzzles | run | simulations, weight of values | System 1 | search | best other way | search − that | |",
+        "| puzzles | run | simulations, weight of values | System 1 | search | best other asked | search − that | |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for number, result in enumerate(results, 1):

@@ -1,19 +1,35 @@
 """Play in which every choice is searched for; the model itself then takes the step that was chosen."""
 
+from typing import Protocol, Self
+
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from think.core.data.puzzles import Environment
-from think.core.eval.reasoning.player import Answers, Player
-from think.core.planning.exact import LOGITS, Nodes
-from think.core.planning.world import World
+from think.core.eval.reasoning.player import Answers
 
 
-def play(player: Player, rules: Environment, world: World[Nodes], generator: torch.Generator) -> Answers:
-    """Search in a world from each place where there is a choice; its nodes are those of the player's planner."""
-    planner = player.planned
-    nodes = planner.root(player.prompts(rules), rules)
-    count = len(nodes)
+class Walk(Protocol):
+    """Where the model stands in each row, and how it looks ahead from there."""
+
+    def scores(self, legal: Bool[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+        """The model's log-probabilities of the legal actions."""
+        ...
+
+    def choose(self, rows: Int[Tensor, " N"], legal: Bool[Tensor, "N A"]) -> Int[Tensor, " N"]:
+        """The action that a search from some of the rows finds."""
+        ...
+
+    def after(self, rows: Int[Tensor, " N"], actions: Int[Tensor, " N"]) -> Self:
+        """Some of the rows, each after an action."""
+        ...
+
+
+def play(walk: Walk, rules: Environment) -> Answers:
+    """Play every row to its end, with a search wherever more than one action is legal."""
+    count = len(rules.legal())
     played: list[list[int]] = [[] for _ in range(count)]
     solved, likelihood = np.zeros(count, np.int64), np.zeros(count)
     going = np.arange(count)
@@ -22,9 +38,8 @@ def play(player: Player, rules: Environment, world: World[Nodes], generator: tor
         actions = legal.int().argmax(1)
         choices = (legal.sum(1) > 1).nonzero().squeeze(1)
         if len(choices):
-            actions[choices] = planner.choose(nodes.rows(choices), world, legal[choices], generator)
-        scores = nodes.parts[LOGITS].masked_fill(~legal, -torch.inf).log_softmax(1)
-        likelihood[going] += scores.gather(1, actions.unsqueeze(1)).squeeze(1).numpy()
+            actions[choices] = walk.choose(choices, legal[choices])
+        likelihood[going] += walk.scores(legal).gather(1, actions.unsqueeze(1)).squeeze(1).numpy()
         for row, action in zip(going.tolist(), actions.tolist(), strict=True):
             played[row].append(action)
         ended, won = rules.step(actions.numpy())
@@ -33,6 +48,5 @@ def play(player: Player, rules: Environment, world: World[Nodes], generator: tor
         going = going[left]
         if len(left):
             rows = torch.from_numpy(left)
-            nodes = planner.world.after(nodes.rows(rows), actions[rows])
-            rules = rules.rows(left)
+            walk, rules = walk.after(rows, actions[rows]), rules.rows(left)
     return Answers([tuple(actions) for actions in played], solved, likelihood)

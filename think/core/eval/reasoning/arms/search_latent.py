@@ -1,43 +1,43 @@
 """System 2 with foresight of its own: search in the latent world of stage 2; the backbone takes the chosen step."""
 
-import numpy as np
+from dataclasses import dataclass, replace
+from typing import Self
+
 import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from think.core.data.puzzles import Environment
 from think.core.eval.reasoning.arms import Arm
+from think.core.eval.reasoning.arms._searched import play
 from think.core.eval.reasoning.latent import Standing
 from think.core.eval.reasoning.player import Answers, Player
 
 
+@dataclass(frozen=True)
+class _InLatents:
+    player: Player
+    standing: Standing
+    generator: torch.Generator
+
+    def scores(self, legal: Bool[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+        return self.player.scores(self.standing.residuals, legal)
+
+    def choose(self, rows: Int[Tensor, " N"], legal: Bool[Tensor, "N A"]) -> Int[Tensor, " N"]:
+        return self.player.foreseen.choose(self.standing, rows, legal, self.generator)
+
+    def after(self, rows: Int[Tensor, " N"], actions: Int[Tensor, " N"]) -> Self:
+        before = Standing(self.standing.state.rows(rows), self.standing.residuals[rows])
+        self.player.tokens += len(rows)
+        read = self.player.foreseen.read(self.player.tokens_of(actions).unsqueeze(1), before)
+        return replace(self, standing=read)
+
+
 def answer(player: Player, rules: Environment, samples: int, generator: torch.Generator) -> Answers:
     """Search in latent states where there is a choice. Legal actions are known at the root of each search alone."""
-    latent, prompts = player.foreseen, player.prompts(rules)
-    standing, count = latent.read(prompts), len(prompts)
+    prompts = player.prompts(rules)
     player.tokens += prompts.numel()
-    played: list[list[int]] = [[] for _ in range(count)]
-    solved, likelihood = np.zeros(count, np.int64), np.zeros(count)
-    going = np.arange(count)
-    while len(going):
-        legal = torch.from_numpy(rules.legal())
-        actions = legal.int().argmax(1)
-        choices = (legal.sum(1) > 1).nonzero().squeeze(1)
-        if len(choices):
-            actions[choices] = latent.choose(standing, choices, legal[choices], generator)
-        scores = player.scores(standing.residuals, legal)
-        likelihood[going] += scores.gather(1, actions.unsqueeze(1)).squeeze(1).numpy()
-        for row, action in zip(going.tolist(), actions.tolist(), strict=True):
-            played[row].append(action)
-        ended, won = rules.step(actions.numpy())
-        solved[going] = won
-        left = np.flatnonzero(~ended)
-        going = going[left]
-        if len(left):
-            rows = torch.from_numpy(left)
-            before = Standing(standing.state.rows(rows), standing.residuals[rows])
-            standing = latent.read(player.tokens_of(actions[rows]).unsqueeze(1), before)
-            player.tokens += len(left)
-            rules = rules.rows(left)
-    return Answers([tuple(actions) for actions in played], solved, likelihood)
+    return play(_InLatents(player, player.foreseen.read(prompts), generator), rules)
 
 
 SPEC = Arm(answer, searches=True, needs=("dynamics",))
