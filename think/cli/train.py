@@ -1,6 +1,5 @@
 """`think train`: train a preset, stage by stage. Only stages that are built are listed."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import environ
@@ -125,7 +124,7 @@ def _train(asked: _Asked, launched: "Launch | None", group: "Group | None") -> N
     group = group or ALONE
     root, folder, request, plan = group.together(lambda: _prepared_among(group.size, asked, launched, group.first))
     request = replace(request, group=group)
-    from think.cli import train_plan
+    from think.cli import train_answer, train_plan
 
     if group.first:
         train_plan.warn_of_emulation(request)
@@ -141,7 +140,7 @@ def _train(asked: _Asked, launched: "Launch | None", group: "Group | None") -> N
         return
     for note in finished.notes:
         console.warn(f"checkpoint passed over: {note}")
-    _answer(finished, _report(finished))
+    train_answer.answer(finished)
 
 
 def _prepared_among(
@@ -400,61 +399,3 @@ def _new(root: Path, out: str | None, preset: str) -> "RunFolder":
         with busy.lock():  # whoever is writing there is named, before "there is something in this folder"
             pass
     return runs.RunFolder.create(root, out)
-
-
-def _report(finished: "Finished") -> str | None:
-    """Write the report, with a text that the trained model wrote. A run is not lost because its report is."""
-    from think.core import assembled, report
-    from think.core.errors import ThinkError
-
-    folder, seed, sample = finished.folder, 0, None
-    try:
-        if assembled.writes(folder):
-            text = assembled.load(folder.path).generate(seed=seed)
-            sample = report.Sample(text, seed=seed, temperature=assembled.DEFAULT.temperature)
-        return str(report.write(folder, sample=sample))
-    except ThinkError as error:
-        console.warn(f"the run is finished, its report could not be written: {error.what}")
-        return None
-
-
-def _answer(finished: "Finished", report: str | None) -> None:
-    folder, unit = finished.folder, finished.unit
-    judged = {} if finished.score is None else finished.score.as_record()
-    data = {
-        "run": folder.name,
-        "path": str(folder.path),
-        "steps": finished.step,
-        unit: finished.total,
-        "already_finished": finished.already,
-        "held_out_loss": judged.get("loss"),
-        f"held_out_{unit}": judged.get(unit),
-        "report": report,
-    }
-    if unit != "tokens":
-        data["held_out"] = judged
-    if finished.already:
-        text = (
-            f"run {folder.path} was finished already, at step {finished.step:,}; raise {finished.stage}.steps to go on"
-        )
-    elif not judged:
-        text = f"run {folder.path} is finished"
-    else:
-        measured = " nats per token" if unit == "tokens" else ""
-        text = (
-            f"run {folder.path} is finished: held-out loss {judged['loss']:.4f}{measured} "
-            f"over {judged[unit]:,} {unit}" + _figures(judged)
-        )
-    console.result("think.train/1", data, text if report is None else f"{text}\nreport {report}")
-
-
-def _figures(judged: Mapping[str, Any]) -> str:
-    """What else was measured on held-out examples; of figures for several steps ahead those of the first.
-
-    The rest, and all intervals, stand in the report.
-    """
-    left_out = re.compile(r"loss|.*_(low|high|[02-9]|[1-9]\d+)")
-    others = {
-        name: value for name, value in judged.items() if isinstance(value, float) and not left_out.fullmatch(name)
-    }
-    return "".join(f"; {name.replace('_', ' ')} {value:.4f}" for name, value in others.items())

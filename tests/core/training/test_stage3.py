@@ -1,7 +1,6 @@
 """Stage 3: what a critic learns from, that it is calibrated on games it was never trained on, and what is refused."""
 
 import json
-from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -9,20 +8,14 @@ import torch
 from pydantic import ValidationError
 
 from tests.core.planning.games import known
-from think.core.data.pack import pack
-from think.core.data.settings import DataSettings
-from think.core.data.store import Packed
-from think.core.data.tokenizer import CharacterSettings
-from think.core.device import RuntimeSettings, resolve
+from tests.core.training.path_stars import Surroundings, path_stars
 from think.core.errors import BadSettings
 from think.core.runs import RunFolder
 from think.core.telemetry.tail import read
 from think.core.training.checkpoint import Checkpoints
-from think.core.training.predecessor import WEIGHTS, Predecessor, weights_digest
+from think.core.training.predecessor import WEIGHTS
 from think.core.training.sealed import read as read_sealed
-from think.core.training.stages import Request
 from think.core.training.stages.stage3 import SPEC, Judging, Stage3Settings, module
-from think.core.training.weights import weights
 
 pytestmark = pytest.mark.train
 
@@ -39,45 +32,18 @@ SECTION: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Around:
-    """What stage 3 finds: a pack of path-stars, and a checkpoint of a backbone that was never trained."""
-
-    request: Request[Stage3Settings]
-    packed: Packed
-
-    def ask(self, **changes: Any) -> Request[Stage3Settings]:
-        return replace(self.request, settings=Stage3Settings.model_validate_json(json.dumps({**SECTION, **changes})))
-
-    def objective(self, **changes: Any) -> Judging:
-        torch.manual_seed(0)
-        request = self.ask(**changes)
-        return Judging(request, self.packed, module(request))
+Around = Surroundings[Stage3Settings]
 
 
 @pytest.fixture(scope="module")
 def around(tmp_path_factory: pytest.TempPathFactory) -> Around:
-    folder = tmp_path_factory.mktemp("around")
-    tokenizer, backbone = known("path_star")[1:]
-    source = {"kind": "puzzles", "task": {"kind": "path_star", "arms": 3, "length": 3}, "count": 60}
-    data = DataSettings.model_validate_json(
-        json.dumps({"path": str(folder / "pack"), "validation": 0.2, "sources": [source]})
-    )
-    pack(data.sources, data, tokenizer, folder / "pack")
-    packed = Packed.open(folder / "pack")
-    path = Checkpoints(folder / "checkpoints").save(7, {WEIGHTS: weights(backbone)}, {"step": 7})
-    request = Request(
-        settings=Stage3Settings.model_validate_json(json.dumps(SECTION)),
-        model=backbone.settings,
-        tokenizer=CharacterSettings(),
-        data=data,
-        pack_command="think data pack",
-        machine=resolve(RuntimeSettings(device="cpu", threads=1)),
-        preset="test",
-        digests={"pack": packed.digest},
-        predecessor=Predecessor("stage1", "first", path, 7, weights_digest(path)),
-    )
-    return Around(request, packed)
+    return path_stars(tmp_path_factory.mktemp("around"), Stage3Settings, SECTION)
+
+
+def objective(around: Around, **changes: Any) -> Judging:
+    torch.manual_seed(0)
+    request = around.ask(**changes)
+    return Judging(request, around.packed, module(request))
 
 
 def test_a_run_leaves_a_calibrated_critic_and_says_how_well_it_ranks(
@@ -100,7 +66,7 @@ def test_a_run_leaves_a_calibrated_critic_and_says_how_well_it_ranks(
 
 def test_a_copied_backbone_is_trained_and_a_frozen_one_has_no_weights_here(around: Around) -> None:
     policy = known("path_star")[2].state_dict()
-    copied, frozen = around.objective(), around.objective(critic={"backbone": "frozen"})
+    copied, frozen = objective(around), objective(around, critic={"backbone": "frozen"})
     backbone = copied.module.backbone
     assert backbone is not None
     assert all(torch.equal(value, policy[name]) for name, value in backbone.state_dict().items())
@@ -111,7 +77,7 @@ def test_a_copied_backbone_is_trained_and_a_frozen_one_has_no_weights_here(aroun
 
 
 def test_easier_puzzles_come_first_and_then_the_tasks_own(around: Around) -> None:
-    teaching = around.objective(easier=["length=2", "arms=2"], easier_until=0.5)
+    teaching = objective(around, easier=["length=2", "arms=2"], easier_until=0.5)
     seen: list[int] = []
     original = teaching._played
 
@@ -127,7 +93,7 @@ def test_easier_puzzles_come_first_and_then_the_tasks_own(around: Around) -> Non
 
 
 def test_calibration_and_judgement_use_other_held_out_games(around: Around) -> None:
-    teaching = around.objective()
+    teaching = objective(around)
     fitted, judged = teaching._held_out("calibration", 24)[0], teaching._held_out("held out", 24)[0]
     prompts = [{tuple(row[: games.prompt]) for row in games.tokens.tolist()} for games in (fitted, judged)]
     assert not prompts[0] & prompts[1]
@@ -135,7 +101,7 @@ def test_calibration_and_judgement_use_other_held_out_games(around: Around) -> N
 
 
 def test_batches_are_functions_of_the_step(around: Around) -> None:
-    one, other = around.objective(), around.objective()
+    one, other = objective(around), objective(around)
     one.losses(1)
     assert float(one.losses(2).total.detach()) == float(other.losses(2).total.detach())
     assert float(one.losses(3).total.detach()) != float(other.losses(2).total.detach())
@@ -159,4 +125,4 @@ def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], says: str
 @pytest.mark.parametrize("easier", ["arms", "arms=two", "legs=2", "arms=99"])
 def test_easier_puzzles_that_do_not_exist_are_refused(around: Around, easier: str) -> None:
     with pytest.raises(BadSettings):
-        around.objective(easier=[easier], easier_until=0.5)
+        objective(around, easier=[easier], easier_until=0.5)
