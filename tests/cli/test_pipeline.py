@@ -197,6 +197,7 @@ def test_every_stage_finds_what_it_stands_on_and_the_last_one_holds_them_all(
     whole, tensors = think.load(made["stage4"]["path"]), sealed.read(last(made["stage4"]["path"]), ("model",))["model"]
     assert whole.parts is not None
     assert whole.model is whole.parts.backbone
+    assert (whole.parts.critic.examined > 0).all(), "stage 3 has examined its critic, and the assembly knows"
     assert float(whole.parts.fusion.weights.detach().sum()) == pytest.approx(1.0)
     assert not torch.equal(whole.parts.fusion.theta, torch.zeros(2)), "the weights of the layers have learned"
     assert {name.partition(".")[0] for name in tensors} == {"actions", "backbone", "critic", "dynamics", "fusion"}

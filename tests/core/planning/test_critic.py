@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from tests.core.planning.test_exact import model
+from think.core.errors import BadData
 from think.core.models.roles import roles
+from think.core.planning.confidence import LEAST, Trust
 from think.core.planning.critic import Critic, CriticSettings, LinearHead, MlpHead
-from think.core.planning.lessons import judged, loss, residuals, scores
+from think.core.planning.lessons import examine, judged, loss, residuals, scores
 from think.core.planning.trajectories import Trajectories
+from think.core.training.weights import load_weights, weights
 
 
 def critic(backbone: str = "copy", head: LinearHead | MlpHead | None = None, caution: float = 0.0) -> Critic:
@@ -135,3 +138,62 @@ def test_where_nothing_is_known_there_is_nothing_to_learn() -> None:
     nothing = judge.loss(given, torch.full((3,), math.nan))
     nothing.backward()
     assert (nothing.item(), given.grad.abs().sum().item()) == (0.0, 0.0)
+
+
+def test_a_critic_that_nobody_examined_is_trusted_in_nothing_and_says_so() -> None:
+    judge = critic()
+    assert judge.trust == Trust((0.0,) * judge.layers, (0.0,) * judge.layers)
+    assert judge.doubt is not None
+    assert "never examined" in judge.doubt
+
+
+def test_an_examination_tells_heads_that_know_from_heads_that_do_not() -> None:
+    """The first head says what comes true, all others say what they like."""
+    judge = critic()
+    outcomes = torch.arange(400) % 2 == 0
+    given = torch.randn(400, judge.layers, generator=torch.Generator().manual_seed(0))
+    given[:, 0] = torch.where(outcomes, 2.0, -2.0)
+    judge.examine(given, outcomes)
+    trust = judge.trust
+    assert trust.skill[0] == 1.0
+    assert max(trust.skill[1:]) < 0.2
+    assert trust.base == pytest.approx(given.sigmoid().mean(0).tolist(), abs=1e-5)
+    assert judge.examined.tolist() == [200, 200]
+    assert judge.doubt is None
+
+
+@pytest.mark.parametrize(("positions", "says"), [(LEAST, "fewer than"), (2 * LEAST + 2, "from chance")])
+def test_heads_that_know_nothing_and_a_handful_of_positions_are_doubted(positions: int, says: str) -> None:
+    judge = critic()
+    outcomes = torch.arange(positions) % 2 == 0
+    judge.examine(torch.zeros(positions, judge.layers), outcomes)
+    assert judge.doubt is not None
+    assert says in judge.doubt
+    assert not any(judge.trust.skill)
+
+
+def test_the_first_place_of_a_game_and_what_is_not_known_are_not_examined() -> None:
+    judge, played = critic(), games(rows=6)
+    given = scores(judge, model(), played, 2).detach()
+    examine(judge, given, played, 2, resamples=10)
+    wanted = played.value[:, 1:]
+    wanted = wanted[wanted.isfinite()]
+    assert judge.examined.tolist() == [int((wanted == 0).sum()), int((wanted == 1).sum())]
+
+
+def test_a_checkpoint_from_before_examinations_is_read_as_one_without() -> None:
+    judge, fresh = critic(), critic()
+    judge.examine(torch.tensor([[9.0], [-9.0]]).repeat(LEAST, judge.layers), torch.tensor([True, False]).repeat(LEAST))
+    assert judge.doubt is None
+    whole = {name: value.clone() for name, value in weights(judge).items()}
+    load_weights(fresh, whole, "here")
+    assert fresh.trust == judge.trust
+    fresh = critic()
+    older = {name: value for name, value in whole.items() if name not in Critic.CAME_LATER}
+    assert len(whole) == len(older) + 3
+    load_weights(fresh, older, "here")
+    assert fresh.doubt is not None
+    holder = torch.nn.Sequential(critic())  # as a part of something larger
+    load_weights(holder, {f"0.{name}": value for name, value in older.items()}, "here")
+    with pytest.raises(BadData, match="bias"):
+        load_weights(critic(), {name: value for name, value in older.items() if name != "bias"}, "here")

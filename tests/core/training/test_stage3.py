@@ -55,6 +55,8 @@ def test_a_run_leaves_a_calibrated_critic_and_says_how_well_it_ranks(
     assert checkpoint is not None
     held = read_sealed(checkpoint, (WEIGHTS,))[WEIGHTS]
     assert (held["scale"] != 1).all(), "the heads were not calibrated at the end"
+    assert (held["examined"] > 30).all(), "the heads were not examined at the end"
+    assert ((held["base"] > 0) & (held["base"] < 1)).all()
     records = read(folder.path)
     whole = [record.fields for record in records if record.kind == "eval"][-1]
     assert {"auroc", "auroc_0", "calibration_error", "auroc_at_ends", "puzzles"} <= set(whole)
@@ -92,12 +94,23 @@ def test_easier_puzzles_come_first_and_then_the_tasks_own(around: Around) -> Non
     assert seen == [2, 2, 3, 3]
 
 
-def test_calibration_and_judgement_use_other_held_out_games(around: Around) -> None:
-    teaching = objective(around)
-    fitted, judged = teaching._held_out("calibration", 24)[0], teaching._held_out("held out", 24)[0]
-    prompts = [{tuple(row[: games.prompt]) for row in games.tokens.tolist()} for games in (fitted, judged)]
-    assert not prompts[0] & prompts[1]
-    assert len(prompts[0]) == 6  # four games stand beside each other
+def test_calibration_examination_and_judgement_use_other_held_out_games(
+    around: Around, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teaching = objective(around, calibration=24)
+    seen: list[set[tuple[int, ...]]] = []
+    original = teaching._held_out
+
+    def watched(name: str, rows: int) -> Any:
+        games, given = original(name, rows)
+        seen.append({tuple(row[: games.prompt]) for row in games.tokens.tolist()})
+        return games, given
+
+    monkeypatch.setattr(teaching, "_held_out", watched)
+    teaching.settle()
+    teaching.judge(24)
+    assert [len(prompts) for prompts in seen] == [6, 6, 6]  # four games stand beside each other
+    assert len(set().union(*seen)) == 18, "one game was used twice"
 
 
 def test_batches_are_functions_of_the_step(around: Around) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from think.core.statistics import auroc
+from think.core.statistics import RESAMPLES, auroc
 
 LEAST = 30
 "Positions of each outcome: a head that knows nothing ranks a handful of them right by luck, in every resample."
@@ -47,17 +47,23 @@ class Trust:
 
     @staticmethod
     def examined(
-        values: Float[Tensor, "N L"], outcomes: Bool[Tensor, " N"], groups: Int[Tensor, " N"] | None = None
+        values: Float[Tensor, "N L"],
+        outcomes: Bool[Tensor, " N"],
+        groups: Int[Tensor, " N"] | None = None,
+        *,
+        resamples: int | None = None,
     ) -> "Trust":
         """Of heads that gave these values to held-out positions of which the outcome is known.
 
-        groups: the game of each position, for the interval. With fewer than LEAST positions of either outcome: none.
+        groups: the game of each position, for the interval; resamples: as many as usual when absent.
+        With fewer than LEAST positions of either outcome: none.
         """
         given, came = values.double().cpu().numpy(), outcomes.cpu().numpy()
         if min(int(came.sum()), int((~came).sum())) < LEAST:
             return Trust.none(values.shape[1])
         of = None if groups is None else groups.cpu().numpy()
-        lows = [auroc(given[:, layer], came, of).low for layer in range(values.shape[1])]
+        often = RESAMPLES if resamples is None else resamples
+        lows = [auroc(given[:, layer], came, of, resamples=often).low for layer in range(values.shape[1])]
         return Trust.of(given.mean(0).tolist(), lows)
 
 

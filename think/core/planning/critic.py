@@ -6,13 +6,16 @@ Trained by log loss on verified outcomes; a_l >= 0 and b_l (Platt's scaling) are
 head was trained on. The heads read the backbone, or a copy of it that is trained with them: features of a backbone that
 only saw right answers need not tell a wrong one, and the policy stays as it is either way.
 
+Last it is examined on positions that nothing was fitted to: `trust` says how far plans may be injected on its word. A
+critic that nobody has examined is trusted in nothing, and `doubt` says so.
+
 L layers   D width   N positions
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,6 +23,7 @@ from torch.nn import functional
 from think.core.models.layers import EPSILON
 from think.core.models.thinking import Settings as ModelSettings
 from think.core.models.thinking import Thinking, build
+from think.core.planning.confidence import LEAST, Trust
 from think.core.statistics import platt
 from think.presets.base import Settings, knob
 
@@ -50,7 +54,14 @@ class CriticSettings(Settings):
 
 
 class Critic(nn.Module):
-    """Heads, their calibration, and the backbone that they read where it is one of their own."""
+    """Heads, their calibration, what they were examined to know, and the backbone that they read if it is their own.
+
+    base, skill [L]  as in `Trust`
+    examined [2]     positions that came out badly and well, of the examination; none: there was none
+    """
+
+    CAME_LATER: ClassVar[frozenset[str]] = frozenset({"base", "skill", "examined"})
+    "Not in checkpoints from before critics were examined; such a critic is one that nobody has examined."
 
     def __init__(self, settings: CriticSettings, model: ModelSettings):
         """model: sizes of the policy's backbone. A backbone of its own starts at random until `copy` is called."""
@@ -63,8 +74,14 @@ class Critic(nn.Module):
         self.heads = nn.ModuleList(_head(settings, model.width) for _ in range(model.layers))
         self.register_buffer("scale", torch.ones(model.layers))
         self.register_buffer("bias", torch.zeros(model.layers))
+        self.register_buffer("base", torch.zeros(model.layers))
+        self.register_buffer("skill", torch.zeros(model.layers))
+        self.register_buffer("examined", torch.zeros(2, dtype=torch.int64))
         self.scale: Tensor
         self.bias: Tensor
+        self.base: Tensor
+        self.skill: Tensor
+        self.examined: Tensor
 
     def copy(self, model: Thinking) -> None:
         """Start a backbone of its own from the weights of the policy's; nothing where it has none."""
@@ -98,6 +115,40 @@ class Critic(nn.Module):
         for layer in range(self.layers):
             fitted = platt(scores[:, layer].double().cpu().numpy(), outcomes.cpu().numpy())
             self.scale[layer], self.bias[layer] = fitted.scale, fitted.bias
+
+    def examine(
+        self,
+        scores: Float[Tensor, "N L"],
+        outcomes: Bool[Tensor, " N"],
+        groups: Int[Tensor, " N"] | None = None,
+        *,
+        resamples: int | None = None,
+    ) -> None:
+        """Hold calibrated values against outcomes that nothing was fitted to. Arguments as of `Trust.examined`."""
+        found = Trust.examined((scores * self.scale + self.bias).sigmoid(), outcomes, groups, resamples=resamples)
+        self.base.copy_(torch.tensor(found.base))
+        self.skill.copy_(torch.tensor(found.skill))
+        self.examined.copy_(torch.bincount(outcomes.long(), minlength=2))
+
+    @property
+    def trust(self) -> Trust:
+        """What the examination says of the heads; none where there was none."""
+        return Trust(tuple(self.base.tolist()), tuple(self.skill.tolist()))
+
+    @property
+    def doubt(self) -> str | None:
+        """Why no plan is injected on the word of this critic; None where one may be."""
+        badly, well = self.examined.tolist()
+        if not badly + well:
+            return "the critic was never examined, so it is trusted in nothing"
+        if min(badly, well) < LEAST:
+            return (
+                f"the critic was examined on {well:,} positions that came out well and {badly:,} that did not, and "
+                f"fewer than {LEAST} of either say nothing"
+            )
+        if not bool(self.skill.any()):
+            return f"no head of the critic can be told from chance, on {badly + well:,} held-out positions"
+        return None
 
     def loss(self, scores: Float[Tensor, "*N L"], targets: Float[Tensor, "*N"]) -> Float[Tensor, ""]:
         """Mean log loss over heads and the positions whose target is known, that is, not nan. Targets are 0 to 1.

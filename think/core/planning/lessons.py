@@ -45,6 +45,17 @@ def loss(critic: Critic, given: Float[Tensor, "B K1 L"], games: Trajectories, en
     return (1 - ends) * everywhere + ends * critic.loss(given, at_ends)
 
 
+def examine(critic: Critic, given: Float[Tensor, "B K1 L"], games: Trajectories, beside: int, resamples: int) -> None:
+    """Examine a critic at all places whose outcome is known, but for the first: a plan leads at least one step on.
+
+    given: scores that nothing was fitted to; intervals are over puzzles
+    """
+    value, given = games.value[:, 1:], given[:, 1:]
+    known = value.isfinite()
+    puzzle = (torch.arange(len(games), device=value.device) // beside).unsqueeze(1).expand(known.shape)
+    critic.examine(given[known], value[known] > 0.5, puzzle[known], resamples=resamples)
+
+
 @dataclass(frozen=True)
 class Judged:
     """How a critic did on held-out games: each head, and all as one.

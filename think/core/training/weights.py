@@ -1,4 +1,8 @@
-"""A model's numbers by name, and back; a tied table is stored once."""
+"""A model's numbers by name, and back; a tied table is stored once.
+
+A module that got buffers when there were checkpoints already names them in `CAME_LATER`: a checkpoint may lack them,
+and then they are what they are in a new one.
+"""
 
 from collections.abc import Mapping
 
@@ -17,10 +21,20 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
 @torch.no_grad()
 def load_weights(model: nn.Module, held: Mapping[str, Tensor], where: str) -> None:
     """Copy stored numbers into the model. Raises BadData, naming the first tensor that does not fit."""
-    own = weights(model)
+    lacked = came_later(model) - held.keys()
+    own = {name: tensor for name, tensor in weights(model).items() if name not in lacked}
     require_same(own, {name: tensor.shape for name, tensor in held.items()}, where)
     for name, tensor in own.items():
         tensor.copy_(held[name])
+
+
+def came_later(model: nn.Module) -> set[str]:
+    """Names of tensors that older checkpoints of the model lack."""
+    return {
+        f"{place}.{name}" if place else name
+        for place, module in model.named_modules()
+        for name in getattr(type(module), "CAME_LATER", ())
+    }
 
 
 def require_same(own: Mapping[str, Tensor], held: Mapping[str, torch.Size], where: str) -> None:

@@ -14,7 +14,7 @@ from think.core.data.store import Packed
 from think.core.errors import BadSettings
 from think.core.planning.critic import Critic, CriticSettings
 from think.core.planning.games import GamesSettings, PuzzleGames, TextGames, games_of, puzzles_of
-from think.core.planning.lessons import judged, loss, scores
+from think.core.planning.lessons import examine, judged, loss, scores
 from think.core.planning.trajectories import MixtureSettings, Play, Trajectories
 from think.core.training.modules import Judgement, Losses, ModuleSettings, Objective
 from think.core.training.stages import Request
@@ -40,7 +40,7 @@ class Stage3Settings(ModuleSettings):
     beside: PositiveInt = knob(1, acts_on="data")
     "games of each puzzle, whose prompt is read once for all of them; texts have one continuation"
     calibration: PositiveInt = knob(1024, acts_on="optimizer")
-    "held-out games, judged by nobody, that scale and bias of each head are fitted to after the last step"
+    "held-out games that scale and bias of each head are fitted to after the last step; as many others examine them"
     ends: Fraction = knob(0.5, acts_on="optimizer")
     "share of the loss that the ends of games have, where the outcome is known for sure; all places have the rest"
     easier: list[str] = knob([], acts_on="data")
@@ -89,10 +89,16 @@ class Judging(Objective):
         return Losses(loss(self.module, given, games, settings.ends), {"value_loss": plain})
 
     def settle(self) -> None:
-        """Fit temperature and bias of each head to held-out games other than those it is judged by."""
+        """Fit scale and bias of each head to held-out games other than those it is judged by, and examine it."""
         games, given = self._held_out("calibration", self.settings.calibration)
         known = games.value.isfinite()
         self.module.calibrate(given[known], games.value[known] > 0.5)
+        self.examine()
+
+    def examine(self) -> None:
+        """See how far each head can be trusted, on held-out games that it was neither fitted to nor is judged by."""
+        games, given = self._held_out("examination", self.settings.calibration)
+        examine(self.module, given, games, self.settings.beside, RESAMPLES)
 
     def judge(self, rows: int) -> Judgement:
         games, given = self._held_out("held out", rows)

@@ -123,6 +123,16 @@ class Assembling(Objective):
             shares = {f"layer_{layer}_weight": float(share) for layer, share in enumerate(self.module.fusion.weights)}
         return Judgement(losses[0], rows, {"last_layer_loss": losses[1], **self._moved(), **shares})
 
+    def settle(self) -> None:
+        """Examine the critic again where the backbone has learned what it may read, and where nobody has before."""
+        work, _ = self._parts["stage3"]
+        critic: Any = self.module.critic
+        judging: Any = work.objective
+        if self.settings.distillation is not None:
+            judging.model = self.module.backbone
+        if self.settings.distillation is not None or not bool(critic.examined.any()):
+            judging.examine()
+
     def facts(self) -> Mapping[str, Any]:
         return {SECTIONS: {stage: work.settings.model_dump(mode="json") for stage, (work, _) in self._parts.items()}}
 
