@@ -79,12 +79,27 @@ def test_the_critic_names_its_model_and_rules_can_be_taken_away(
     assert json.loads(capsys.readouterr().out)["data"]["search"]["rules_below"] is True
 
 
+def test_rule_and_heads_are_told_and_kept(place: Path, critic: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--critic", str(critic), "--arm", "search", "--simulations", "3", "--count", "6"]
+    usual = _asked(place, capsys, *words, "--value-scale", "0.5")
+    other = _asked(place, capsys, *words, "--rule", "puct", "--exploration", "2", "--heads", "0", "--caution", "0")
+    assert usual["search"]["rule"]["value_scale"] == 0.5
+    assert other["search"]["rule"] == {"kind": "puct", "exploration": 2.0, "growth": 19652.0}
+    assert (other["search"]["heads"], other["search"]["caution"]) == ([0], 0.0)
+    assert usual["kept"] != other["kept"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
         (["--arm", "search", "--critic", "CRITIC", "--simulations", "0"], Exit.USAGE, "simulations"),
         (["--arm", "search", "--critic", "CRITIC", "--considered", "99"], Exit.BAD_SETTINGS, "the world has 50"),
         (["--arm", "search", "--critic", "CRITIC", "--value-scale", "0"], Exit.USAGE, "above 0"),
+        (["--arm", "search", "--critic", "CRITIC", "--rule", "uct"], Exit.USAGE, "no rule 'uct'"),
+        (["--arm", "search", "--critic", "CRITIC", "--rule", "puct", "--considered", "2"], Exit.USAGE, "of the rule"),
+        (["--arm", "search", "--critic", "CRITIC", "--heads", "1"], Exit.BAD_SETTINGS, "heads 0 to 0"),
+        (["--arm", "search", "--critic", "CRITIC", "--heads", "first"], Exit.USAGE, "heads 'first'"),
+        (["--arm", "search", "--critic", "CRITIC", "--caution", "-1"], Exit.USAGE, "--caution -1"),
         (["--arm", "search"], Exit.USAGE, "think train stage3"),
         (["--arm", "larger"], Exit.USAGE, "--larger"),
         (["--arm", "greedy", "--match"], Exit.USAGE, "nothing is there to match"),

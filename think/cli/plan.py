@@ -7,7 +7,7 @@ import typer
 
 from think.cli.console import Branching, console
 from think.cli.data_reasoning import TaskSettings
-from think.cli.eval_reasoning import DEFAULT_SEED, DEFAULT_SIMULATIONS, DEFAULT_VALUE_SCALE
+from think.cli.exams import DEFAULT_SEED, DEFAULT_SIMULATIONS
 from think.cli.options import Json
 from think.core.errors import Missing, UsageError
 
@@ -44,8 +44,8 @@ def plan(
         int | None, typer.Option("--considered", min=1, help="Actions that it looks at; 16, or all, when absent.")
     ] = None,
     value_scale: Annotated[
-        float, typer.Option("--value-scale", help="Weight of values against the policy, above 0.")
-    ] = DEFAULT_VALUE_SCALE,
+        float | None, typer.Option("--value-scale", help="Weight of values against the policy, above 0; 1 when absent.")
+    ] = None,
     rules_below: Annotated[
         bool,
         typer.Option(
@@ -64,12 +64,12 @@ def plan(
         _only_for_puzzles(split, seed, task_settings, rules_below)
     judge = _critic(critic, run)
     thinker, task, asked, rules, facts = _asked(judge, run, puzzle, split, seed, task_settings)
-    from think.cli.eval_reasoning import search_settings
     from think.core.data.puzzles.encoding import Encoding
     from think.core.eval.reasoning import lookahead
     from think.core.eval.reasoning.assembly import planner
+    from think.core.eval.reasoning.searching import Searching
 
-    search = search_settings(task, simulations, considered, value_scale)
+    search = Searching(simulations, considered=considered, value_scale=value_scale).settings(task)
     legality = rules_below and rules is not None
     planned = lookahead.plan(
         planner(judge, thinker, task, search, legality=legality),
@@ -141,7 +141,7 @@ def _critic(critic: str | None, run: str | None) -> "Predecessor":
     Raises Missing where there is none, and BadSettings when what was named is of another stage.
     """
     from think.cli import environment
-    from think.cli.eval_reasoning import critic_named
+    from think.cli.exams import critic_named
     from think.core.predecessors import candidates, read
     from think.core.runs import RunFolder
 
@@ -173,7 +173,7 @@ def _asked(
 ) -> "tuple[Assembled, Task, Puzzle | None, Environment | None, dict[str, Any]]":
     """The model with its task; of a puzzle that, its rules and what names it."""
     from think.cli.data_reasoning import task_changes
-    from think.cli.eval_reasoning import given_settings, held_out, refuse_its_own, trained_on
+    from think.cli.exams import given_settings, held_out, refuse_its_own, trained_on
     from think.cli.generate import assemble
     from think.core.data.puzzles.batch import environment
     from think.core.data.puzzles.choice import settings_for, task_of

@@ -12,6 +12,8 @@ critic that nobody has examined is trusted in nothing, and `doubt` says so.
 L layers   D width   N positions
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -20,6 +22,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
+from think.core.errors import BadSettings
 from think.core.models.layers import EPSILON
 from think.core.models.thinking import Settings as ModelSettings
 from think.core.models.thinking import Thinking, build
@@ -51,6 +54,25 @@ class CriticSettings(Settings):
     "what the heads read: the backbone as it is, or a copy of it that is trained with them"
     caution: NonNegativeFloat = knob(0.0, acts_on="evaluation")
     "standard deviations of the heads that are taken off their mean"
+
+
+@dataclass(frozen=True)
+class Judges:
+    """How many opinions become one number: mean - caution std of the heads that are asked, as in `CriticSettings`.
+
+    heads: their layers, from 0; None: all
+    """
+
+    caution: float = 0.0
+    heads: tuple[int, ...] | None = None
+
+    def worth(self, values: Float[Tensor, "*N L"]) -> Float[Tensor, "*N"]:
+        """The heads as one number; above 0 only where they agree well enough for the caution."""
+        asked = values if self.heads is None else values[..., list(self.heads)]
+        mean = asked.mean(-1)
+        if not self.caution or asked.shape[-1] == 1:
+            return mean
+        return mean - self.caution * asked.std(-1)
 
 
 class Critic(nn.Module):
@@ -105,10 +127,24 @@ class Critic(nn.Module):
 
     def worth(self, values: Float[Tensor, "*N L"]) -> Float[Tensor, "*N"]:
         """The heads as one number; above 0 only where they agree well enough for the caution."""
-        mean = values.mean(-1)
-        if not self.settings.caution or values.shape[-1] == 1:
-            return mean
-        return mean - self.settings.caution * values.std(-1)
+        return self.judges.worth(values)
+
+    @property
+    def judges(self) -> Judges:
+        """All heads, as cautious as the settings say."""
+        return Judges(self.settings.caution)
+
+    def asked(self, heads: Sequence[int] | None, caution: float | None) -> Judges:
+        """Some of the heads, or another caution; None leaves either as it is. Raises BadSettings for no such head."""
+        for layer in heads or ():
+            if layer not in range(self.layers):
+                raise BadSettings(
+                    f"the critic has no head {layer}",
+                    where="--heads",
+                    expected=f"heads 0 to {self.layers - 1}, one on each layer",
+                )
+        cautious = self.settings.caution if caution is None else caution
+        return Judges(cautious, None if heads is None else tuple(heads))
 
     def calibrate(self, scores: Float[Tensor, "N L"], outcomes: Bool[Tensor, " N"]) -> None:
         """Fit scale and bias of each head to positions that none was trained on; scores as `forward` gives them."""

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
-from think.core.planning.critic import Critic
+from think.core.planning.critic import Critic, Judges
 from think.core.planning.legality import Legality
 from think.core.planning.shelf import Named, shelve
 from think.core.planning.world import Evaluation, Transition, World
@@ -122,11 +122,21 @@ class ExactWorld:
 
     actions   token of each action
     end       token that ends an answer, for a world that knows no rules; None: nothing ends there
+    judges    how the critic's heads become one number; None: as its settings say
     used      what was computed so far, by the names above
     """
 
-    def __init__(self, model: Thinking, critic: Critic, actions: Int[Tensor, " A"], *, end: int | None = None):
+    def __init__(
+        self,
+        model: Thinking,
+        critic: Critic,
+        actions: Int[Tensor, " A"],
+        *,
+        end: int | None = None,
+        judges: Judges | None = None,
+    ):
         self.model, self.critic, self.actions, self.end = model, critic, actions, end
+        self.judges = critic.judges if judges is None else judges
         self.used: Counter[str] = Counter()
 
     @torch.no_grad()
@@ -180,7 +190,7 @@ class ExactWorld:
         residuals = torch.cat([prompts.read[origin].unsqueeze(1), after], dim=1)
         self.used[self._read_by] += actions.numel()
         self.used[HEADS] += residuals.shape[0] * residuals.shape[1]
-        return self.critic.worth(self.critic.values(residuals).float())
+        return self.judges.worth(self.critic.values(residuals).float())
 
     def step(self, nodes: Nodes, actions: Int[Tensor, " T"]) -> Transition[Nodes]:
         """The same, as a search asks for it."""
@@ -198,7 +208,7 @@ class ExactWorld:
 
     def worth(self, nodes: Nodes) -> Float[Tensor, " T"]:
         """The critic's heads as one number for each node."""
-        return self.critic.worth(nodes.parts[VALUES])
+        return self.judges.worth(nodes.parts[VALUES])
 
     def world(self) -> World[Nodes]:
         """Its behaviours, for a search."""

@@ -25,7 +25,8 @@ def _arm(name: str, solved: int, against: tuple[float, float, float] | None = No
 def _result(*arms: dict[str, Any], **more: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"run": "stars", "model": "m", "step": 5, "task": {"kind": "path_star", "length": 5}}
     found |= {"split": "test", "count": 100, "samples": None, "critic": "c", "critic_run": "judge", "larger": None}
-    found |= {"search": {"simulations": 8, "rule": {"considered": 4, "value_scale": 1.0}, "rules_below": True}}
+    rule = {"kind": "gumbel", "considered": 4, "value_scale": 1.0}
+    found |= {"search": {"simulations": 8, "rule": rule, "rules_below": True}}
     return found | {"seed": 0, "chance": 0.2, "command": "think eval reasoning", "arms": list(arms)} | more
 
 
@@ -57,6 +58,16 @@ def test_without_a_search_there_is_no_verdict() -> None:
     page = text("T", [_result(_arm("greedy", 20), search=None, critic=None)], "plots")
     assert "**" not in page
     assert "Search:" not in page
+
+
+def test_the_page_tells_rule_heads_and_caution_apart() -> None:
+    rule = {"kind": "puct", "exploration": 1.25, "growth": 19652.0}
+    search = {"simulations": 8, "rule": rule, "rules_below": False, "heads": [0, 2], "caution": 0.5}
+    page = text("T", [_result(_arm("search", 90), search=search)], "plots")
+    assert "| 8, puct, heads 0+2, caution 0.5 |" in page
+    assert "8 simulations, by puct, weight of the policy 1.25, without the rules below" in page
+    assert "Heads of the critic that judge: 0, 2. Standard deviations of the heads taken off: 0.5." in page
+    assert "Heads" not in text("T", [_result(_arm("search", 90))], "plots")
 
 
 def test_every_arm_is_drawn(tmp_path: Path) -> None:

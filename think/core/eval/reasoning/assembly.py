@@ -1,5 +1,6 @@
 """The critic of a run of stage 3 and the dynamics that it stands on, as arms use them: beside their own backbone."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -35,10 +36,21 @@ def critic_run(folder: RunFolder) -> Predecessor:
     return found
 
 
-def planner(found: Predecessor, thinker: Assembled, task: Task, search: SearchSettings, *, legality: bool) -> Planner:
+def planner(
+    found: Predecessor,
+    thinker: Assembled,
+    task: Task,
+    search: SearchSettings,
+    *,
+    legality: bool,
+    heads: Sequence[int] | None = None,
+    caution: float | None = None,
+) -> Planner:
     """The critic of a run beside the model that it was trained on.
 
-    Raises BadSettings for another model, and for a search that considers more actions than the task has.
+    heads, caution: which heads judge, and how cautiously; None: all, and as cautiously as they were trained to.
+    Raises BadSettings for another model, for a search that considers more actions than the task has, and for a head
+    that the critic has not.
     """
     below = found.of("stage1")
     if below.path != thinker.path:
@@ -53,7 +65,8 @@ def planner(found: Predecessor, thinker: Assembled, task: Task, search: SearchSe
     critic = Critic(found.settings.critic, thinker.settings.model)
     load_weights(critic, found.weights(), str(found.path))
     actions = torch.from_numpy(Encoding(task, thinker.tokenizer).actions)
-    world = ExactWorld(thinker.model, critic.eval(), actions, end=None if legality else ENDOFTURN)
+    end, judges = None if legality else ENDOFTURN, critic.asked(heads, caution)
+    world = ExactWorld(thinker.model, critic.eval(), actions, end=end, judges=judges)
     return Planner(world, search, legality)
 
 

@@ -59,15 +59,29 @@ def plot(result: Result) -> bytes:
     return figure(fill, size=SIZE)
 
 
+def searched(search: Mapping[str, Any]) -> str:
+    """How it was searched, and which heads of the critic judged where that was asked for."""
+    rules = "with" if search["rules_below"] else "without"
+    rule = search["rule"]
+    if rule["kind"] == "gumbel":
+        how = f"{rule['considered']} actions considered, weight of values {rule['value_scale']:g}"
+    else:
+        how = f"by {rule['kind']}, weight of the policy {rule['exploration']:g}"
+    said = [f"Search: {search['simulations']} simulations, {how}, {rules} the rules below the root."]
+    if "heads" in search:
+        said.append(f"Heads of the critic that judge: {', '.join(map(str, search['heads']))}.")
+    if "caution" in search:
+        said.append(f"Standard deviations of the heads taken off: {search['caution']:g}.")
+    return " ".join(said)
+
+
 def _exam(number: int, result: Result, folder: str) -> Iterator[str]:
     yield f"## Exam {number}"
     yield ""
     asked = f"{result['count']:,} puzzles of the {result['split']} split, seed {result['seed']}"
     yield f"{_puzzles(result)}, {asked}, run {_run(result)}."
     if (search := result["search"]) is not None:
-        rules = "with" if search["rules_below"] else "without"
-        rule = f"{search['rule']['considered']} actions considered, weight of values {search['rule']['value_scale']:g}"
-        yield f"Search: {search['simulations']} simulations, {rule}, {rules} the rules below the root."
+        yield searched(search)
     if result["samples"] is None:
         yield "Ways that have several answers had as many as cost what a search costs."
     yield ""
@@ -127,7 +141,18 @@ def _puzzles(result: Result) -> str:
 
 def _weighed(result: Result) -> str:
     search = result["search"]
-    return "" if search is None else f"{search['simulations']}, {search['rule']['value_scale']:g}"
+    if search is None:
+        return ""
+    rule = search["rule"]
+    weight = f"{rule['value_scale']:g}" if rule["kind"] == "gumbel" else str(rule["kind"])
+    return ", ".join([str(search["simulations"]), weight, *_judging(search)])
+
+
+def _judging(search: Mapping[str, Any]) -> Iterator[str]:
+    if "heads" in search:
+        yield f"heads {'+'.join(map(str, search['heads']))}"
+    if "caution" in search:
+        yield f"caution {search['caution']:g}"
 
 
 def _run(result: Result) -> str:

@@ -34,7 +34,8 @@ class Planner:
 
     def fresh(self) -> "Planner":
         """The same, of which nothing has been computed yet."""
-        world = ExactWorld(self.world.model, self.world.critic, self.world.actions, end=self.world.end)
+        old = self.world
+        world = ExactWorld(old.model, old.critic, old.actions, end=old.end, judges=old.judges)
         return replace(self, world=world)
 
     def root(self, prompts: Int[Tensor, "B P"], rules: Environment) -> Nodes:
