@@ -9,7 +9,7 @@ import pytest
 
 from think.core.data.puzzles.play import judge
 from think.core.data.puzzles.tasks import _countdown_table as table
-from think.core.data.puzzles.tasks.countdown import ACTIONS, NAMES, SPEC, Combination, Combinations, Settings
+from think.core.data.puzzles.tasks.countdown import ACTIONS, NAMES, SPEC, ZERO, Combination, Combinations, Settings
 
 
 def _reachable(values: tuple[Fraction, ...]) -> set[Fraction]:
@@ -54,7 +54,49 @@ def test_every_solution_of_the_table_is_one_by_arithmetic() -> None:
             assert result == int(result) > 0
             values[first], values[second] = int(result), None
         assert [value for value in values if value is not None] == [puzzle.target]
-        assert judge(puzzle, "".join(ACTIONS[action] for action in way), ACTIONS).solved
+        assert judge(puzzle, _told(puzzle.numbers, way), ACTIONS).solved
+
+
+def _told(numbers: tuple[int, ...], way: tuple[int, ...]) -> str:
+    """An answer: letters of the operations, and between them the numbers that come out, by arithmetic of its own."""
+    values, answer = [Fraction(number) for number in numbers], ""
+    for step, action in enumerate(way):
+        first, operation, second = NAMES[action]
+        one, other = values[int(first) - 1], values[int(second) - 1]
+        high, low = max(one, other), min(one, other)
+        values[int(first) - 1] = {"+": high + low, "-": high - low, "×": high * low, "/": high / low}[operation]
+        answer += ACTIONS[action]
+        if step < 2:
+            number = int(values[int(first) - 1])
+            answer += chr(ZERO + (number if number <= 100 else 0))
+    return answer
+
+
+def test_a_number_said_wrong_breaks_the_rules() -> None:
+    puzzle = SPEC.draw(Settings(), "train", np.array([3]))[0]
+    told = _told(puzzle.numbers, table.solutions(puzzle.numbers, puzzle.target)[0])
+    wrong = told[0] + chr(ord(told[1]) + 1) + told[2:]
+    assert judge(puzzle, told, ACTIONS).solved
+    assert "action 2" in judge(puzzle, wrong, ACTIONS).reason
+
+
+def test_nothing_is_said_of_what_the_last_operation_comes_to() -> None:
+    """The same letters are legal before the last one whatever the target, and after it nothing is."""
+    seen = []
+    for target in (24, 25):
+        position = Combination(numbers=(3, 5, 7, 9), target=target).start()
+        legal = []
+        while not position.ended:
+            legal.append(position.legal())
+            position = position.play(position.legal()[0])
+        seen.append(legal)
+    assert seen[0] == seen[1]
+    assert [len(actions) == 1 for actions in seen[0]] == [False, True, False, True, False]
+
+
+def test_numbers_beyond_the_largest_target_are_said_alike() -> None:
+    position = Combination(numbers=(20, 19, 7, 9), target=24).start().play(NAMES.index("1×2"))
+    assert [NAMES[action] for action in position.legal()] == ["= more"]
 
 
 def test_solutions_do_not_depend_on_the_order_of_the_numbers() -> None:

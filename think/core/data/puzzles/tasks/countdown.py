@@ -3,6 +3,12 @@
 An action is a pair of places and an operation, written as one letter. The result stands at the first place of the pair,
 the second is empty from then on, so an action means the same whatever was done before. Numbers stay whole and positive:
 the smaller is taken from the larger, and no division leaves a rest. Every number is used.
+
+After the first and the second operation the number that came out is said, which is an action too, of which only one is
+legal. Else all three results would have to be found in one's head, and a model has fewer layers than that takes. What
+the last operation comes to is not said: that would tell whether the puzzle is solved.
+
+P places, 4   O operations at one position: pairs of places × 4, 24
 """
 
 from collections.abc import Sequence
@@ -19,11 +25,21 @@ from think.core.data.puzzles.tasks import _countdown_table as table
 from think.core.data.puzzles.tasks._countdown_table import OPERATIONS, PAIRS, PLACES
 from think.presets.base import Settings as Base
 
-ACTIONS = ascii_lowercase[: len(PAIRS) * len(OPERATIONS)]
-NAMES = tuple(f"{first + 1}{operation}{second + 1}" for first, second in PAIRS for operation in OPERATIONS)
-
 ZERO = 0x100
 "Number n is written as the character after this one by n: a letter of the block Latin Extended-A, one token each."
+
+LETTERS = ascii_lowercase[: len(PAIRS) * len(OPERATIONS)]
+"The operations."
+
+MORE, LARGEST_SAID = 0, table.HIGHEST_TARGET
+"Numbers beyond those that a prompt may hold are all said alike."
+
+SAID = tuple(range(MORE, LARGEST_SAID + 1))
+ACTIONS = LETTERS + "".join(chr(ZERO + number) for number in SAID)
+NAMES = (
+    *(f"{first + 1}{operation}{second + 1}" for first, second in PAIRS for operation in OPERATIONS),
+    *("= more" if number == MORE else f"= {number}" for number in SAID),
+)
 
 CHANCE = 0.0103
 "Share of solvable puzzles that random legal play solves; the mean over all of them, see tests."
@@ -35,20 +51,29 @@ class Settings(Base):
     kind: Literal["countdown"] = "countdown"
 
 
-class Numbers(Position):
-    """The numbers at their places; None where there is none any more."""
+def said(result: int) -> int:
+    """The action that says a result."""
+    return len(LETTERS) + (result if result <= LARGEST_SAID else MORE)
 
-    def __init__(self, values: tuple[int | None, ...], target: int):
-        self._values, self._target = values, target
+
+class Numbers(Position):
+    """The numbers at their places; None where there is none any more. result: what is still to be said."""
+
+    def __init__(self, values: tuple[int | None, ...], target: int, result: int | None = None):
+        self._values, self._target, self._unsaid = values, target, result
 
     def legal(self) -> tuple[int, ...]:
-        return tuple(action for action in range(len(ACTIONS)) if self._result(action) is not None)
+        if self._unsaid is not None:
+            return (said(self._unsaid),)
+        return tuple(action for action in range(len(LETTERS)) if self._result(action) is not None)
 
     def play(self, action: int) -> "Numbers":
+        if self._unsaid is not None:
+            return Numbers(self._values, self._target)
         first, second = PAIRS[action // len(OPERATIONS)]
-        values = list(self._values)
-        values[first], values[second] = self._result(action), None
-        return Numbers(tuple(values), self._target)
+        values, result = list(self._values), self._result(action)
+        values[first], values[second] = result, None
+        return Numbers(tuple(values), self._target, None if _left(values) == 1 else result)
 
     @property
     def solved(self) -> bool:
@@ -71,6 +96,10 @@ class Numbers(Position):
                 return larger // smaller if larger % smaller == 0 else None
 
 
+def _left(values: Sequence[int | None]) -> int:
+    return sum(value is not None for value in values)
+
+
 class Combination(Puzzle):
     """Numbers in the order of their places, and the target."""
 
@@ -84,7 +113,13 @@ class Combination(Puzzle):
         return Numbers(self.numbers, self.target)
 
     def gold(self, random: Random) -> str:
-        return "".join(ACTIONS[action] for action in random.choice(table.solutions(self.numbers, self.target)))
+        position, answer = self.start(), ""
+        for operation in random.choice(table.solutions(self.numbers, self.target)):
+            position, answer = position.play(operation), answer + ACTIONS[operation]
+            if not position.ended:
+                (number,) = position.legal()
+                position, answer = position.play(number), answer + ACTIONS[number]
+        return answer
 
     def canonical(self) -> str:
         return f"{sorted(self.numbers)} {self.target}"
@@ -118,7 +153,7 @@ def draw(settings: Settings, split: Split, seeds: Integers) -> list[Combination]
 
 
 class Combinations:
-    """The rules for a batch. values [B, places], 0 where there is no number any more."""
+    """The rules for a batch. values [B, P], 0 where there is no number any more; unsaid [B], 0: nothing to be said."""
 
     actions = len(ACTIONS)
 
@@ -132,30 +167,47 @@ class Combinations:
         self._begin(np.array([[*puzzle.numbers, puzzle.target] for puzzle in puzzles], np.int64))
 
     def _begin(self, numbers: Integers) -> None:
-        self._numbers, self._values, self._moves = numbers, numbers[:, :-1].copy(), np.zeros(len(numbers), np.int64)
+        self._numbers, self._values = numbers, numbers[:, :-1].copy()
+        self._moves, self._unsaid = np.zeros(len(numbers), np.int64), np.zeros(len(numbers), np.int64)
 
     def prompts(self) -> CodePoints:
         return (self._numbers + ZERO).astype(np.uint32)
 
     def legal(self) -> Bools:
-        results = table.results(self._values)
-        mask: Bools = results > 0
+        mask: Bools = np.zeros((len(self._values), len(ACTIONS)), np.bool_)
+        mask[:, : len(LETTERS)] = (table.results(self._values) > 0) & (self._unsaid == 0)[:, None]
+        rows = np.flatnonzero(self._unsaid)
+        mask[rows, self._says()[rows]] = True
         return mask
 
+    def _says(self) -> Integers:
+        """[B] the action that says what is to be said; meaningless in other rows."""
+        known: Integers = np.where(self._unsaid > LARGEST_SAID, MORE, self._unsaid)
+        return known + len(LETTERS)
+
     def step(self, actions: Integers) -> tuple[Bools, Bools]:
-        rows = np.arange(len(actions))
-        going = self._moves < PLACES - 1
-        first, second = table.FIRST[actions], table.SECOND[actions]
-        result = table.combined(self._values[rows, first], self._values[rows, second], actions % len(OPERATIONS))
-        if (going & (result == 0)).any():
-            row = np.flatnonzero(going & (result == 0))[0]
-            raise ValueError(f"action {actions[row]} of row {row} is not legal")
-        moved = rows[going]
-        self._values[moved, first[going]] = result[going]
-        self._values[moved, second[going]] = 0
-        self._moves += going
+        telling = self._unsaid > 0
+        going = (self._moves < PLACES - 1) & ~telling
+        self._operate(np.flatnonzero(going), actions)
+        wrong = np.flatnonzero(telling & (actions != self._says()))
+        if len(wrong):
+            raise ValueError(f"action {actions[wrong[0]]} of row {wrong[0]} is not legal")
+        self._unsaid[telling] = 0
         ended: Bools = self._moves == PLACES - 1
         return ended, ended & (self._values.sum(axis=1) == self._numbers[:, -1])
+
+    def _operate(self, rows: Integers, actions: Integers) -> None:
+        """Combine two numbers in some of the rows."""
+        taken = actions[rows]
+        operations = np.minimum(taken, len(LETTERS) - 1)
+        first, second = table.FIRST[operations], table.SECOND[operations]
+        result = table.combined(self._values[rows, first], self._values[rows, second], operations % len(OPERATIONS))
+        wrong = np.flatnonzero((result == 0) | (taken >= len(LETTERS)))
+        if len(wrong):
+            raise ValueError(f"action {taken[wrong[0]]} of row {rows[wrong[0]]} is not legal")
+        self._values[rows, first], self._values[rows, second] = result, 0
+        self._moves[rows] += 1
+        self._unsaid[rows] = np.where(self._moves[rows] < PLACES - 1, result, 0)
 
     def solvable(self) -> Bools:
         """Whether the target is what is left, or can be made of it."""
@@ -169,12 +221,13 @@ class Combinations:
 
     def rows(self, index: NDArray[Any]) -> "Combinations":
         copy = Combinations(self._settings, self._split)
-        copy._numbers, copy._values, copy._moves = self._numbers[index], self._values[index], self._moves[index]
+        copy._numbers, copy._values = self._numbers[index], self._values[index]
+        copy._moves, copy._unsaid = self._moves[index], self._unsaid[index]
         return copy
 
     def put(self, index: NDArray[Any], others: "Combinations") -> None:
         self._numbers[index], self._values[index] = others._numbers, others._values
-        self._moves[index] = others._moves
+        self._moves[index], self._unsaid[index] = others._moves, others._unsaid
 
 
 SPEC = Task(Settings, Combination, ACTIONS, NAMES, draw, lambda settings: CHANCE, Combinations, Combinations.solvable)
