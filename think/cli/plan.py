@@ -92,6 +92,7 @@ def plan(
         "names": list(task.names),
         "action": int(planned.found.action[0]),
         "line": list(planned.line),
+        "answer": list(planned.answer),
         "tree": root.as_json(),
         "judged": None if judged is None else {"solved": judged.solved, "reason": judged.reason, "taken": judged.taken},
         "svg": None if svg is None else str(svg),
@@ -223,6 +224,8 @@ def _say(data: dict[str, Any], root: "Branch", puzzle: "Puzzle | None") -> None:
     )
     console.tree(_branching(root, names))
     console.out(f"line: {' '.join(names[action] for action in data['line'])}   (* in the tree)")
+    if data["answer"] != data["line"]:
+        console.out(f"with what the rules force: {' '.join(names[action] for action in data['answer'])}")
     judged = data["judged"]
     if judged is None:
         console.out("whether it is right cannot be said: the rules of this prompt are not known")

@@ -12,6 +12,7 @@ T nodes, in any mixture of positions   A actions   L layers   D width
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,13 @@ class Nodes:
         """Some of the nodes, which may repeat."""
         rules = None if self.rules is None else self.rules.rows(index)
         return Nodes({name: part[index] for name, part in self.parts.items()}, rules)
+
+    @staticmethod
+    def together(several: Sequence["Nodes"]) -> "Nodes":
+        """Nodes of the same world, one after the other; of which the rules are known of all or none."""
+        parts = {name: torch.cat([nodes.parts[name] for nodes in several]) for name in several[0].parts}
+        known = [nodes.rules for nodes in several if nodes.rules is not None]
+        return Nodes(parts, Legality.together(known) if known else None)
 
     @property
     def size(self) -> int:

@@ -5,6 +5,8 @@ Whether a puzzle is solved, and whether it has ended, stays behind this wall: a 
 B rows   A actions
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
@@ -33,6 +35,15 @@ class Legality:
     def rows(self, index: Int[Tensor, " T"]) -> "Legality":
         """Copies of some of the rows, which may repeat."""
         return Legality(self._rules.rows(index.numpy()))
+
+    @staticmethod
+    def together(several: Sequence["Legality"]) -> "Legality":
+        """Positions of the same puzzles, one after the other."""
+        counts = [len(each.legal()) for each in several]
+        found = several[0].rows(torch.zeros(sum(counts), dtype=torch.int64))
+        for each, places in zip(several, torch.arange(sum(counts)).split(counts), strict=True):
+            found.put(places, each)
+        return found
 
     def put(self, index: Int[Tensor, " T"], others: "Legality") -> None:
         """Replace some of the rows."""

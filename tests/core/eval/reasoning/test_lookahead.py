@@ -74,7 +74,7 @@ def test_it_is_the_search_of_the_arms_and_leaves_the_rules_alone() -> None:
     assert np.array_equal(rules.legal(), _rules().legal())
     prompts = torch.from_numpy(encoding.prompts(rules.prompts()))
     legal = torch.from_numpy(rules.legal())
-    chosen = planner.choose(planner.root(prompts, rules), planner.world.world(), legal, torch.Generator())
+    chosen = planner.choose(planner.root(prompts, rules), planner.foreseen(), legal, torch.Generator())
     assert planned.line[0] == int(planned.found.action[0]) == int(chosen[0])
 
 
@@ -83,12 +83,12 @@ def test_the_line_is_the_chosen_one_of_the_tree_and_the_rules_play_it() -> None:
     tree = planned.tree(most=4, depth=100)
     assert [each.action for each in _every(tree) if each.chosen][1:] == list(planned.line)
     position = PUZZLE.start()
-    for action in planned.line:  # the rules below the root let nothing else into the tree
+    for action in planned.answer:  # the rules below the root let nothing else into the tree
         assert action in position.legal()
         position = position.play(action)
     judged = planned.judged(PUZZLE, TASK)
     assert judged.solved == position.solved
-    assert judged.taken == len(planned.line)
+    assert judged.taken == len(planned.answer) > len(planned.line)
 
 
 def test_without_rules_every_action_may_follow() -> None:

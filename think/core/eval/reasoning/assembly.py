@@ -12,6 +12,7 @@ from think.core.data.tokenizer import ENDOFTURN
 from think.core.errors import BadSettings
 from think.core.eval.reasoning.latent import Latent
 from think.core.eval.reasoning.planner import Planner
+from think.core.generation import full_context
 from think.core.planning.critic import Critic
 from think.core.planning.dynamics import Dynamics
 from think.core.planning.exact import ExactWorld
@@ -67,7 +68,8 @@ def planner(
     actions = torch.from_numpy(Encoding(task, thinker.tokenizer).actions)
     end, judges = None if legality else ENDOFTURN, critic.asked(heads, caution)
     world = ExactWorld(thinker.model, critic.eval(), actions, end=end, judges=judges)
-    return Planner(world, search, legality)
+    # no further than a context reaches: what is forced is read beyond the depth of a search
+    return Planner(world, search, legality, forced=full_context(thinker.model) is None)
 
 
 def latent(found: Predecessor, thinker: Assembled, task: Task, search: SearchSettings) -> Latent:

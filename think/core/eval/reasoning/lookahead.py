@@ -30,19 +30,21 @@ class Planned:
 
     search  its settings, with the depth that a model's context leaves
     line    the actions that it decided for, as far as they were visited
+    answer  the same with those that the rules force in between
     """
 
     found: Result
     search: SearchSettings
     line: tuple[int, ...]
+    answer: tuple[int, ...]
 
     def tree(self, *, most: int, depth: int) -> Branch:
         """At most `most` children of a node, `depth` levels below the root."""
         return outline(self.found, most=most, depth=depth)
 
     def judged(self, puzzle: Puzzle, task: Task) -> Judgement:
-        """The line by the rules of the puzzle."""
-        return judge(puzzle, "".join(task.actions[action] for action in self.line), task.actions)
+        """The answer by the rules of the puzzle."""
+        return judge(puzzle, "".join(task.actions[action] for action in self.answer), task.actions)
 
 
 def plan(planner: Planner, encoding: Encoding, prompt: str, rules: Environment | None) -> Planned:
@@ -56,8 +58,10 @@ def plan(planner: Planner, encoding: Encoding, prompt: str, rules: Environment |
     planner = _within(planner, tokens.shape[1])
     legal = None if rules is None else torch.from_numpy(rules.legal())
     nodes = planner.world.root(tokens) if rules is None else planner.root(tokens, rules)
-    found = search(nodes, planner.world.world(), planner.search, legal=legal)
-    return Planned(found, planner.search, _line(found))
+    found = search(nodes, planner.foreseen(), planner.search, legal=legal)
+    line = _line(found)
+    passed = planner.forced and planner.legality and rules is not None
+    return Planned(found, planner.search, line, _with_forced(line, rules) if passed and rules is not None else line)
 
 
 def _line(found: Result) -> tuple[int, ...]:
@@ -65,6 +69,18 @@ def _line(found: Result) -> tuple[int, ...]:
     action = int(found.action[0])
     child = int(found.tree.child[0, 0, action])
     return (action, *(found.tree.line(0, child) if child != NONE else ()))
+
+
+def _with_forced(line: tuple[int, ...], rules: Environment) -> tuple[int, ...]:
+    """The actions of a line, and after each those that the rules force; the rules are copied."""
+    rules, answer = rules.rows(np.zeros(1, np.int64)), list[int]()
+    for action in line:
+        answer.append(action)
+        rules.step(np.array([action]))
+        while (legal := rules.legal()[0]).sum() == 1:
+            answer.append(int(legal.argmax()))
+            rules.step(np.array([answer[-1]]))
+    return tuple(answer)
 
 
 def _read(encoding: Encoding, prompt: str, *, strict: bool) -> Int[Tensor, "1 P"]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from think.core.data.puzzles import Environment
 from think.core.planning.exact import ExactWorld, Nodes
+from think.core.planning.forced import past_forced
 from think.core.planning.legality import Legality
 from think.core.planning.rules import SearchSettings
 from think.core.planning.search import gumbel_noise, search
@@ -26,17 +27,23 @@ class Planner:
     """A critic in the exact world of its backbone, and the settings of searches.
 
     legality   below the root of a search, the rules say what is legal; else the model's policy is all there is
+    forced     places where the rules leave one action are passed, and take no simulation
     """
 
     world: ExactWorld
     search: SearchSettings
     legality: bool = True
+    forced: bool = True
 
     def fresh(self) -> "Planner":
         """The same, of which nothing has been computed yet."""
         old = self.world
         world = ExactWorld(old.model, old.critic, old.actions, end=old.end, judges=old.judges)
         return replace(self, world=world)
+
+    def foreseen(self) -> World[Nodes]:
+        """What is searched: the exact world from choice to choice, or from action to action."""
+        return past_forced(self.world) if self.forced else self.world.world()
 
     def root(self, prompts: Int[Tensor, "B P"], rules: Environment) -> Nodes:
         """The nodes where the prompts end. The rules are copied, and asked for legal actions alone."""

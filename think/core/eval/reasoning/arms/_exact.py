@@ -22,7 +22,7 @@ def played(
     """Answers by searches in what `world` makes of the exact world."""
     planner = player.planned
     nodes = planner.root(player.prompts(rules), rules)
-    return play(_InNodes(planner, world(planner.world.world()), nodes, generator), rules)
+    return play(_InNodes(planner, world(planner.foreseen()), nodes, generator), rules)
 
 
 @dataclass(frozen=True)
