@@ -1,4 +1,4 @@
-"""`think eval reasoning`: from packing a task to the table of arms, and what is refused."""
+"""`think eval reasoning` and `think eval sweep`: from packing a task to tables and a page, and what is refused."""
 
 import json
 from pathlib import Path
@@ -189,3 +189,68 @@ def test_a_page_of_what_was_asked(place: Path, tmp_path: Path, capsys: pytest.Ca
     assert all((tmp_path / name).is_file() for name in ("page/exam-1.svg",))
     assert run(["eval", "page", str(place / "stories"), "--out", str(out)]) == Exit.MISSING
     assert run(["eval", "page", str(place / "stars"), "--out", "page.html"]) == Exit.USAGE
+
+
+def _swept(place: Path, critic: Path, capsys: pytest.CaptureFixture[str], *words: str) -> dict:
+    capsys.readouterr()
+    asked = ["eval", "sweep", str(place / "stars"), "--critic", str(critic), "--count", "8", "--json", *words]
+    assert run(asked) == Exit.DONE
+    return json.loads(capsys.readouterr().out)["data"]
+
+
+def test_a_sweep_asks_each_value_what_an_exam_of_it_asks(
+    place: Path, critic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--arm", "search", "--arm", "larger", "--larger", str(place / "stars"), "--value-scale", "0.5"]
+    data = _swept(place, critic, capsys, "--over", "simulations=5,2", *words)
+    assert data["values"] == ["2", "5"]
+    assert [one["arm"] for one in data["beside"]] == ["larger"]
+    (arm,) = data["arms"]
+    assert arm["monotone"] in ("yes", "no", "cannot tell")
+    assert arm["points"][1]["against"]["than"] == "2"
+    asked = ["--critic", str(critic), "--arm", "search", "--count", "8", "--value-scale", "0.5"]
+    for point in arm["points"]:
+        (alone,) = _asked(place, capsys, *asked, "--simulations", point["value"])["arms"]
+        same = ("solved", "flops_per_puzzle")
+        assert [point[name] for name in same] == [alone[name] for name in same]
+    assert Path(data["kept"]).name.startswith("sweep-path_star-")
+    out = tmp_path / "page.md"
+    assert run(["eval", "page", str(place / "stars"), "--out", str(out)]) == Exit.DONE
+    page = out.read_text()
+    number = next(line for line in page.splitlines() if line.startswith("## Sweep") and "simulations" in line)[9]
+    assert (tmp_path / f"page/sweep-{number}.svg").is_file()
+    assert f"(page/sweep-{number}.svg)" in page
+
+
+def test_a_shipped_study_is_its_values_and_people_read_a_table(
+    place: Path, critic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = _swept(place, critic, capsys, "--study", "root_rule", "--simulations", "3", "--arm", "search")
+    assert (rules["values"], rules["study"]) == (["gumbel", "puct"], "root_rule")
+    assert run(["eval", "sweep", "--critic", str(critic), "--study", "critic_heads", "--count", "4"]) == Exit.DONE
+    said = capsys.readouterr().out
+    assert "heads gone through" in said
+    assert "greedy" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ([], Exit.USAGE, "one of caution, critic_heads, root_rule, simulations"),
+        (["--over", "simulations=1,2", "--study", "simulations"], Exit.USAGE, "both given"),
+        (["--over", "simulations=2"], Exit.USAGE, "two or more"),
+        (["--over", "depth=1,2"], Exit.USAGE, "no option 'depth'"),
+        (["--over", "simulations=1,2", "--arm", "greedy"], Exit.USAGE, "no effect on greedy"),
+        (["--over", "simulations=1,2", "--simulations", "5"], Exit.USAGE, "is what is gone through"),
+        (["--over", "value-scale=1,0"], Exit.USAGE, "no weight of values"),
+        (["--over", "heads=all,1"], Exit.BAD_SETTINGS, "heads 0 to 0"),
+        (["--study", "simulation"], Exit.MISSING, "did you mean simulations?"),
+        (["--study", "./nowhere.toml"], Exit.MISSING, "nowhere.toml"),
+    ],
+)
+def test_sweeps_that_cannot_be_made(
+    words: list[str], code: Exit, says: str, critic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert run(["eval", "sweep", "--critic", str(critic), "--count", "4", *words]) == code
+    assert says in " ".join(capsys.readouterr().err.split())

@@ -92,3 +92,19 @@ def test_a_plan_in_words(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_cannot_be_asked(run: Path, asked: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert think(["eval", "steering", "--model", str(run), *asked]) in (Exit.USAGE, Exit.BAD_DATA)
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_study_gives_what_was_not_asked_for(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('summary = "?"\nrates = [0.0, 0.2]\nlags = [0, 1]\nplan_tokens = 5\n')
+    asked = ["eval", "steering", "--model", str(run), "--count", "3", "--prompt-tokens", "8", "--json"]
+    assert think([*asked, "--study", str(file)]) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert [(one["rate"], one["lag"]) for one in data["results"]] == [(0.0, 0), (0.2, 0), (0.0, 1), (0.2, 1)]
+    assert (data["plan_tokens"], data["study"]) == (5, str(file))
+    assert think([*asked, "--study", "injection_rate", "--rate", "0.5", "--plan-tokens", "4"]) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert [(one["rate"], one["lag"]) for one in data["results"]] == [(0.5, 0)]
+    assert data["plan_tokens"] == 4
+    assert think([*asked, "--study", "rates"]) == Exit.MISSING
+    assert "injection_rate, lag" in capsys.readouterr().err

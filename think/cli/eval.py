@@ -11,6 +11,8 @@ from think.cli.eval_identity import identity
 from think.cli.eval_page import page
 from think.cli.eval_reasoning import reasoning
 from think.cli.eval_steering import steering
+from think.cli.eval_studies import studies
+from think.cli.eval_sweep import sweep
 from think.cli.options import Changes, Json, Preset
 from think.core.errors import UsageError
 
@@ -29,9 +31,11 @@ app = typer.Typer(
     help="Test what models can do: solve puzzles, follow a state, find again what they saw",
 )
 app.command()(reasoning)
+app.command()(sweep)
 app.command()(identity)
 app.command()(steering)
 app.command()(page)
+app.command()(studies)
 
 
 def _names(incomplete: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`think eval page`: what was kept of `think eval reasoning` in some runs, as one Markdown file with its plots."""
+"""`think eval page`: what was asked of some runs by `think eval reasoning` and `think eval sweep`, as one file."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,20 +20,22 @@ def page(
     ] = "What search is worth",
     json: Json = False,
 ) -> None:
-    """Write one page of what `think eval reasoning` found in some runs: verdicts first, then each exam with its plot"""
+    """Write one page of what runs were asked: verdicts first, then each exam and each sweep with its plot"""
     from think.cli import environment
     from think.core.durable import replace_file
     from think.core.eval.reasoning import page as written
-    from think.core.eval.reasoning.results import kept
+    from think.core.eval.reasoning import sweep_page
+    from think.core.eval.reasoning.results import SWEEP, kept
     from think.core.runs import RunFolder
 
     if out.suffix != ".md":
         raise UsageError(f"--out {out}", expected="a file whose name ends in .md")
     found: list[dict[str, Any]] = []
+    swept: list[dict[str, Any]] = []
     for name in dict.fromkeys(runs):
         folder = RunFolder.open(environment.runs_folder(), name)
-        here = list(kept(folder.path))
-        if not here:
+        here, gone_through = list(kept(folder.path)), list(kept(folder.path, SWEEP))
+        if not here and not gone_through:
             raise Missing(
                 "nothing was asked of this run",
                 where=str(folder.path),
@@ -41,12 +43,16 @@ def page(
                 remedy=f"think eval reasoning {name}",
             )
         found += here
+        swept += gone_through
     files = {f"{out.stem}/exam-{number}.svg": written.plot(one) for number, one in enumerate(found, 1)}
-    files[out.name] = written.text(title, found, out.stem).encode()
+    files |= {f"{out.stem}/sweep-{number}.svg": sweep_page.plot(one) for number, one in enumerate(swept, 1)}
+    files[out.name] = written.text(title, found, out.stem, swept).encode()
     try:
         for name, content in files.items():
             (out.parent / name).parent.mkdir(parents=True, exist_ok=True)
             replace_file(out.parent / name, content)
     except OSError as error:
         raise InputOutput(f"the page cannot be written: {error.strerror or error}", where=str(out)) from None
-    console.result("think.eval.page/1", {"page": str(out), "exams": len(found)}, f"written: {out}")
+    console.result(
+        "think.eval.page/1", {"page": str(out), "exams": len(found), "sweeps": len(swept)}, f"written: {out}"
+    )

@@ -11,6 +11,7 @@ from think.core.errors import BadData, UsageError
 
 if TYPE_CHECKING:
     from think.core.eval.steering.measure import Steered
+    from think.core.eval.studies import SteeringStudy
 
 DEFAULT_COUNT, DEFAULT_PROMPT, DEFAULT_PLAN, DEFAULT_SEED = 256, 32, 8, 0
 DEFAULT_RATES, DEFAULT_LAGS = (0.0, 0.05, 0.2, 0.5), (0,)
@@ -20,6 +21,12 @@ SAYS = {
     "frequency": "share of written tokens that are among the planned ones",
     "beyond": "likelihood of what truly follows on the plan, read in its place, nats a token",
 }
+
+
+def _studies(incomplete: str) -> list[str]:
+    from think.cli.eval_study import STEERING, names
+
+    return [name for name in names(STEERING) if name.startswith(incomplete)]
 
 
 def steering(
@@ -48,6 +55,15 @@ def steering(
         int | None, typer.Option("--plan-tokens", min=2, help=f"Tokens of a true continuation; {DEFAULT_PLAN}.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the windows and the random plans.")] = DEFAULT_SEED,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            "--study",
+            metavar="NAME",
+            autocompletion=_studies,
+            help="Rates, lags and length of plans of a shipped study, or of a file, where none are given.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Whether an injected plan moves the text towards itself, more than shuffled, other and random plans do"""
@@ -59,8 +75,9 @@ def steering(
 
     if plan is not None and plan_tokens is not None:
         raise UsageError("--plan and --plan-tokens were both given", expected="one of them")
-    rates = list(dict.fromkeys(DEFAULT_RATES if rate is None else rate))
-    lags = list(dict.fromkeys(DEFAULT_LAGS if lag is None else lag))
+    usually = _usually(study)
+    rates = list(dict.fromkeys(usually.rates if rate is None else rate))
+    lags = list(dict.fromkeys(usually.lags if lag is None else lag))
     thinker = assemble(run, model)
     if not any(matrices_of(layer) for layer in thinker.model.initial_state(1).layers):
         raise BadData(
@@ -68,7 +85,7 @@ def steering(
             where=str(thinker.path),
             expected="a model whose mixer is rwkv6, mamba2 or hybrid",
         )
-    planned: int | list[int] = plan_tokens or DEFAULT_PLAN
+    planned: int | list[int] = plan_tokens or usually.plan_tokens
     if plan is not None:
         planned = thinker.tokenizer.encode(unescaped(plan))
         if len(planned) < 2:
@@ -89,10 +106,21 @@ def steering(
         "prompt_tokens": prompt_tokens,
         "plan_tokens": len(drawn.truth[0]),
         "plan": plan,
+        "study": study,
         "seed": seed,
         "results": [one.as_json() for one in found],
     }
     console.result("think.eval.steering/1", data, lambda: _show(found, data))
+
+
+def _usually(study: str | None) -> "SteeringStudy":
+    """Rates, lags and length of plans where none are given. Raises as `eval_study.read` does."""
+    from think.cli.eval_study import STEERING, read
+    from think.core.eval.studies import SteeringStudy
+
+    if study is not None:
+        return read(study, STEERING, SteeringStudy)
+    return SteeringStudy(summary="as usual", rates=DEFAULT_RATES, lags=DEFAULT_LAGS, plan_tokens=DEFAULT_PLAN)
 
 
 def _show(found: "list[Steered]", data: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from think.core.eval.reasoning import sweep_page, wording
 from think.core.plots import SIZE, figure
 
 if TYPE_CHECKING:
@@ -16,25 +17,32 @@ CONTROL = f"{SEARCH}_"
 Result = Mapping[str, Any]
 
 
-def text(title: str, results: Sequence[Result], folder: str) -> str:
-    """folder: where the plots lie, as seen from the page."""
+def text(title: str, results: Sequence[Result], folder: str, sweeps: Sequence[Result] = ()) -> str:
+    """folder: where the plots lie, as seen from the page; sweeps: of `think eval sweep`, after the exams."""
     lines = [
         f"# {title}",
         "",
-        "Written by `think eval page` from what `think eval reasoning` kept in the runs, not edited by hand. Shares",
-        "are of different held-out puzzles, with Wilson intervals of 95 %; differences are paired by puzzle, with",
-        "bootstrap intervals. No way of answering is told whether an answer is right. A verdict is against the ways",
-        "that were asked in that exam, no others. One run is one training seed: its intervals are over puzzles, and",
-        "say nothing of the next seed.",
+        "Written by `think eval page` from what `think eval reasoning` and `think eval sweep` kept in the runs, not",
+        "edited by hand. Shares are of different held-out puzzles, with Wilson intervals of 95 %; differences are",
+        "paired by puzzle, with bootstrap intervals. No way of answering is told whether an answer is right. A verdict",
+        "is against the ways that were asked in that exam, no others. One run is one training seed: its intervals are",
+        "over puzzles, and say nothing of the next seed.",
         "",
-        "| puzzles | run | simulations, weight of values | System 1 | search | best other asked | search − that | |",
-        "|---|---|---|---|---|---|---|---|",
     ]
+    if results:
+        lines += [
+            "| puzzles | run | simulations, weight of values | System 1 | search | best other asked "
+            "| search − that | |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
     for number, result in enumerate(results, 1):
-        cells = (f"[{_puzzles(result)}](#exam-{number})", _run(result), _weighed(result), *_verdict(result))
+        exam = f"[{wording.puzzles(result)}](#exam-{number})"
+        cells = (exam, wording.run(result), _weighed(result), *_verdict(result))
         lines.append(f"| {' | '.join(cells)} |")
     for number, result in enumerate(results, 1):
         lines += ["", *_exam(number, result, folder)]
+    for number, result in enumerate(sweeps, 1):
+        lines += ["", *sweep_page.section(number, result, folder)]
     return "\n".join(lines) + "\n"
 
 
@@ -59,29 +67,13 @@ def plot(result: Result) -> bytes:
     return figure(fill, size=SIZE)
 
 
-def searched(search: Mapping[str, Any]) -> str:
-    """How it was searched, and which heads of the critic judged where that was asked for."""
-    rules = "with" if search["rules_below"] else "without"
-    rule = search["rule"]
-    if rule["kind"] == "gumbel":
-        how = f"{rule['considered']} actions considered, weight of values {rule['value_scale']:g}"
-    else:
-        how = f"by {rule['kind']}, weight of the policy {rule['exploration']:g}"
-    said = [f"Search: {search['simulations']} simulations, {how}, {rules} the rules below the root."]
-    if "heads" in search:
-        said.append(f"Heads of the critic that judge: {', '.join(map(str, search['heads']))}.")
-    if "caution" in search:
-        said.append(f"Standard deviations of the heads taken off: {search['caution']:g}.")
-    return " ".join(said)
-
-
 def _exam(number: int, result: Result, folder: str) -> Iterator[str]:
     yield f"## Exam {number}"
     yield ""
     asked = f"{result['count']:,} puzzles of the {result['split']} split, seed {result['seed']}"
-    yield f"{_puzzles(result)}, {asked}, run {_run(result)}."
+    yield f"{wording.puzzles(result)}, {asked}, run {wording.run(result)}."
     if (search := result["search"]) is not None:
-        yield searched(search)
+        yield wording.searched(search)
     if result["samples"] is None:
         yield "Ways that have several answers had as many as cost what a search costs."
     yield ""
@@ -96,7 +88,7 @@ def _exam(number: int, result: Result, folder: str) -> Iterator[str]:
         against = arm.get("against")
         difference = "" if against is None else _points(against, 1)
         alone = "" if against is None else f"{against['only_this']} : {against['only_that']}, p = {against['p']:.2g}"
-        counts = f"{arm['solved']:,} of {arm['count']:,} | {_share(arm)}"
+        counts = f"{arm['solved']:,} of {arm['count']:,} | {wording.share(arm)}"
         costs = f"{arm['tokens_per_puzzle']:,.0f} | {arm['flops_per_puzzle'] / 1e6:,.1f} | {arm['seconds']:,.0f}"
         yield f"| {_named(arm)} | {counts} | {costs} | {difference} | {alone} |"
 
@@ -104,15 +96,15 @@ def _exam(number: int, result: Result, folder: str) -> Iterator[str]:
 def _verdict(result: Result) -> tuple[str, str, str, str, str]:
     """System 1, search, the best of the others, the difference, and what it says. Empty where there was no search."""
     arms = {arm["arm"]: arm for arm in result["arms"]}
-    greedy = _share(arms["greedy"]) if "greedy" in arms else ""
+    greedy = wording.share(arms["greedy"]) if "greedy" in arms else ""
     others = [arm for arm in result["arms"] if _other(arm) and "against" in arm]
     if result["arms"][0]["arm"] != SEARCH or not others:
-        return greedy, _share(arms[SEARCH]) if SEARCH in arms else "", "", "", ""
+        return greedy, wording.share(arms[SEARCH]) if SEARCH in arms else "", "", "", ""
     best = max(others, key=lambda arm: float(arm["share"]))
     against = best["against"]
     low, high = -against["difference_high"], -against["difference_low"]
     says = "**better**" if low > 0 else "**worse**" if high < 0 else "**cannot tell**"
-    return greedy, _share(arms[SEARCH]), f"{_named(best)}, {_share(best)}", _points(against, -1), says
+    return greedy, wording.share(arms[SEARCH]), f"{_named(best)}, {wording.share(best)}", _points(against, -1), says
 
 
 def _other(arm: Mapping[str, Any]) -> bool:
@@ -125,18 +117,9 @@ def _named(arm: Mapping[str, Any]) -> str:
     return str(arm["arm"]) if arm["samples"] is None else f"{arm['arm']} × {arm['samples']}"
 
 
-def _share(arm: Mapping[str, Any]) -> str:
-    return f"{100 * arm['share']:.1f} % ({100 * arm['low']:.1f} – {100 * arm['high']:.1f})"
-
-
 def _points(against: Mapping[str, Any], sign: int) -> str:
     ends = sorted(sign * 100 * against[name] for name in ("difference_low", "difference_high"))
     return f"{sign * 100 * against['difference']:+.1f} ({ends[0]:+.1f} to {ends[1]:+.1f})"
-
-
-def _puzzles(result: Result) -> str:
-    task = result["task"]
-    return " ".join([task["kind"], *(f"{name}={value}" for name, value in task.items() if name != "kind")])
 
 
 def _weighed(result: Result) -> str:
@@ -153,8 +136,3 @@ def _judging(search: Mapping[str, Any]) -> Iterator[str]:
         yield f"heads {'+'.join(map(str, search['heads']))}"
     if "caution" in search:
         yield f"caution {search['caution']:g}"
-
-
-def _run(result: Result) -> str:
-    run = f"`{result['run']}`"
-    return run if result["critic"] is None else f"{run}, `{result['critic_run']}`"

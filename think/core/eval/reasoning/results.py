@@ -1,4 +1,6 @@
-"""What `think eval reasoning` found, kept in the run that was asked: evaluations/reasoning-TASK-ID.json.
+"""What `think eval reasoning` and `think eval sweep` found, kept in the run that was asked.
+
+evaluations/reasoning-TASK-ID.json, evaluations/sweep-TASK-ID.json
 
 ID is of everything that was asked (task, puzzles, arms, search, checkpoints), so asking the same again replaces the
 answer, and asking anything else leaves it.
@@ -6,6 +8,7 @@ answer, and asking anything else leaves it.
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,16 +16,30 @@ from typing import Any
 from think.core.durable import replace_file
 from think.core.errors import BadData, InputOutput
 
-FOLDER, PREFIX = "evaluations", "reasoning-"
+FOLDER = "evaluations"
 ASKED = ("model", "step", "task", "split", "count", "samples", "critic", "search", "larger", "seed")
 NEEDED = (*ASKED, "chance", "arms", "command")
 
 
-def keep(run: Path, found: Mapping[str, Any]) -> Path:
+@dataclass(frozen=True)
+class Kind:
+    """How the files of a kind begin, the command that makes them, and what stands in them beside `NEEDED`."""
+
+    name: str
+    command: str
+    more: tuple[str, ...] = ()
+
+
+EXAM = Kind("reasoning", "think eval reasoning")
+SWEEP = Kind("sweep", "think eval sweep", ("over", "values", "ordered", "beside"))
+
+
+def keep(run: Path, found: Mapping[str, Any], kind: Kind = EXAM) -> Path:
     """Write a result into its run. Raises InputOutput."""
     asked = {name: found[name] for name in ASKED} | {"arms": [arm["arm"] for arm in found["arms"]]}
+    asked |= {name: found[name] for name in kind.more if name in ("over", "values")}
     named = sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
-    place = run / FOLDER / f"{PREFIX}{found['task']['kind']}-{named}.json"
+    place = run / FOLDER / f"{kind.name}-{found['task']['kind']}-{named}.json"
     try:
         place.parent.mkdir(exist_ok=True)
         replace_file(place, (json.dumps(dict(found), indent=1) + "\n").encode())
@@ -31,16 +48,16 @@ def keep(run: Path, found: Mapping[str, Any]) -> Path:
     return place
 
 
-def kept(run: Path) -> Iterator[dict[str, Any]]:
+def kept(run: Path, kind: Kind = EXAM) -> Iterator[dict[str, Any]]:
     """The results in a run, by name of their files. Raises BadData for one that is damaged."""
-    for place in sorted((run / FOLDER).glob(f"{PREFIX}*.json")):
+    for place in sorted((run / FOLDER).glob(f"{kind.name}-*.json")):
         try:
             found = json.loads(place.read_text(encoding="utf-8"))
-            missing = [name for name in NEEDED if name not in found]
+            missing = [name for name in (*NEEDED, *kind.more) if name not in found]
         except (ValueError, TypeError) as error:
             raise BadData(f"this is no result of an evaluation: {error}", where=str(place)) from None
         if missing:
             raise BadData(
-                f"this result lacks {', '.join(missing)}", where=str(place), remedy="ask again: think eval reasoning"
+                f"this result lacks {', '.join(missing)}", where=str(place), remedy=f"ask again: {kind.command}"
             )
         yield found
