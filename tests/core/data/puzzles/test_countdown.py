@@ -58,17 +58,15 @@ def test_every_solution_of_the_table_is_one_by_arithmetic() -> None:
 
 
 def _told(numbers: tuple[int, ...], way: tuple[int, ...]) -> str:
-    """An answer: letters of the operations, and between them the numbers that come out, by arithmetic of its own."""
+    """An answer: letters of the operations, each with the number that comes out, by arithmetic of its own."""
     values, answer = [Fraction(number) for number in numbers], ""
-    for step, action in enumerate(way):
+    for action in way:
         first, operation, second = NAMES[action]
         one, other = values[int(first) - 1], values[int(second) - 1]
         high, low = max(one, other), min(one, other)
         values[int(first) - 1] = {"+": high + low, "-": high - low, "×": high * low, "/": high / low}[operation]
-        answer += ACTIONS[action]
-        if step < 2:
-            number = int(values[int(first) - 1])
-            answer += chr(ZERO + (number if number <= 100 else 0))
+        number = int(values[int(first) - 1])
+        answer += ACTIONS[action] + chr(ZERO + (number if number <= 100 else 0))
     return answer
 
 
@@ -80,8 +78,8 @@ def test_a_number_said_wrong_breaks_the_rules() -> None:
     assert "action 2" in judge(puzzle, wrong, ACTIONS).reason
 
 
-def test_nothing_is_said_of_what_the_last_operation_comes_to() -> None:
-    """The same letters are legal before the last one whatever the target, and after it nothing is."""
+def test_nothing_that_is_legal_tells_the_target() -> None:
+    """What is legal is the same whatever the target: an operation, its number, and after the third nothing."""
     seen = []
     for target in (24, 25):
         position = Combination(numbers=(3, 5, 7, 9), target=target).start()
@@ -91,7 +89,7 @@ def test_nothing_is_said_of_what_the_last_operation_comes_to() -> None:
             position = position.play(position.legal()[0])
         seen.append(legal)
     assert seen[0] == seen[1]
-    assert [len(actions) == 1 for actions in seen[0]] == [False, True, False, True, False]
+    assert [len(actions) == 1 for actions in seen[0]] == [False, True] * 3
 
 
 def test_numbers_beyond_the_largest_target_are_said_alike() -> None:

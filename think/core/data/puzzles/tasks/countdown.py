@@ -4,9 +4,9 @@ An action is a pair of places and an operation, written as one letter. The resul
 the second is empty from then on, so an action means the same whatever was done before. Numbers stay whole and positive:
 the smaller is taken from the larger, and no division leaves a rest. Every number is used.
 
-After the first and the second operation the number that came out is said, which is an action too, of which only one is
-legal. Else all three results would have to be found in one's head, and a model has fewer layers than that takes. What
-the last operation comes to is not said: that would tell whether the puzzle is solved.
+After each operation the number that came out is said, which is an action too, of which only one is legal: the rules
+do the sums. Else all three results would have to be found in one's head, and a model has fewer layers than that takes.
+Whether the last number is the target nobody says.
 
 P places, 4   O operations at one position: pairs of places × 4, 24
 """
@@ -73,11 +73,11 @@ class Numbers(Position):
         first, second = PAIRS[action // len(OPERATIONS)]
         values, result = list(self._values), self._result(action)
         values[first], values[second] = result, None
-        return Numbers(tuple(values), self._target, None if _left(values) == 1 else result)
+        return Numbers(tuple(values), self._target, result)
 
     @property
     def solved(self) -> bool:
-        return [value for value in self._values if value is not None] == [self._target]
+        return self._unsaid is None and [value for value in self._values if value is not None] == [self._target]
 
     def _result(self, action: int) -> int | None:
         first, second = PAIRS[action // len(OPERATIONS)]
@@ -96,10 +96,6 @@ class Numbers(Position):
                 return larger // smaller if larger % smaller == 0 else None
 
 
-def _left(values: Sequence[int | None]) -> int:
-    return sum(value is not None for value in values)
-
-
 class Combination(Puzzle):
     """Numbers in the order of their places, and the target."""
 
@@ -115,10 +111,9 @@ class Combination(Puzzle):
     def gold(self, random: Random) -> str:
         position, answer = self.start(), ""
         for operation in random.choice(table.solutions(self.numbers, self.target)):
-            position, answer = position.play(operation), answer + ACTIONS[operation]
-            if not position.ended:
-                (number,) = position.legal()
-                position, answer = position.play(number), answer + ACTIONS[number]
+            position = position.play(operation)
+            (number,) = position.legal()
+            position, answer = position.play(number), answer + ACTIONS[operation] + ACTIONS[number]
         return answer
 
     def canonical(self) -> str:
@@ -193,7 +188,7 @@ class Combinations:
         if len(wrong):
             raise ValueError(f"action {actions[wrong[0]]} of row {wrong[0]} is not legal")
         self._unsaid[telling] = 0
-        ended: Bools = self._moves == PLACES - 1
+        ended: Bools = (self._moves == PLACES - 1) & (self._unsaid == 0)
         return ended, ended & (self._values.sum(axis=1) == self._numbers[:, -1])
 
     def _operate(self, rows: Integers, actions: Integers) -> None:
@@ -207,7 +202,7 @@ class Combinations:
             raise ValueError(f"action {taken[wrong[0]]} of row {rows[wrong[0]]} is not legal")
         self._values[rows, first], self._values[rows, second] = result, 0
         self._moves[rows] += 1
-        self._unsaid[rows] = np.where(self._moves[rows] < PLACES - 1, result, 0)
+        self._unsaid[rows] = result
 
     def solvable(self) -> Bools:
         """Whether the target is what is left, or can be made of it."""
