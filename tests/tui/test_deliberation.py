@@ -9,7 +9,9 @@ import pytest
 from tests.tui import scene
 from tests.tui.pilot import Driver, monitor
 from tests.tui.writing import Hands, begin, settle, take_steps
+from think.core.runs import RunFolder
 from think.core.telemetry.index import Index
+from think.core.telemetry.writer import Writer
 from think.tui.feed import Feed
 from think.tui.screens import Context, Place
 from think.tui.screens.deliberation import SPEC
@@ -81,6 +83,28 @@ def test_records_of_searches_and_plans_come_as_they_are_written(tmp_path: Path) 
     assert "lag 21.5 ms" in text
     row = next(of.split() for of in page(found) if of.strip().startswith("31 "))
     assert row == ["31", "12", "█" * 20, "0.700", "20.0%", "planned"]
+
+
+def test_texts_written_later_are_shown_as_they_are_written_and_leave_the_run_as_it_is(tmp_path: Path) -> None:
+    """What `think generate --record` writes beside the training of a run, one segment a process."""
+    clock, folder = Hands(), tmp_path / "run"
+    with begin(folder, clock) as writer:
+        take_steps(writer, clock, 1, 3)
+    feed = Feed(folder, clock=clock, is_alive=lambda who: False)
+    before = settle(feed)
+    assert before.extra["deliberation"] is None
+    place = RunFolder(folder).deliberations
+    place.mkdir()
+    for session in (1, 2):
+        with Writer(place, run="run", clock=clock, heartbeat_seconds=None) as writer:
+            writer.write("search", **SEARCH)
+            writer.write("injection", **INJECTION)
+            clock.now += 10.0
+            views = [view for view in (feed.tick(0.5) for _ in range(4)) if view is not None]
+            assert views, "the monitor has noticed without being asked"
+            assert views[-1].extra["deliberation"].searched == session
+    assert settle(feed).runs[0].step == before.runs[0].step == 3
+    assert len(list(place.glob("telemetry-*.jsonl"))) == 2
 
 
 def test_a_replay_shows_what_had_happened_by_then(tmp_path: Path) -> None:

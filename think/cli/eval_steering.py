@@ -7,7 +7,7 @@ import typer
 
 from think.cli.console import console
 from think.cli.options import Json
-from think.core.errors import BadData, UsageError
+from think.core.errors import UsageError
 
 if TYPE_CHECKING:
     from think.core.eval.steering.measure import Steered
@@ -69,9 +69,10 @@ def steering(
     """Whether an injected plan moves the text towards itself, more than shuffled, other and random plans do"""
     from think.cli.generate import assemble, unescaped
     from think.core.data.store import Packed
+    from think.core.deliberator import expect_recurrent
     from think.core.eval.steering.items import windows
     from think.core.eval.steering.measure import steer
-    from think.core.planning.injection import InjectionSettings, matrices_of
+    from think.core.planning.injection import InjectionSettings
 
     if plan is not None and plan_tokens is not None:
         raise UsageError("--plan and --plan-tokens were both given", expected="one of them")
@@ -79,12 +80,7 @@ def steering(
     rates = list(dict.fromkeys(usually.rates if rate is None else rate))
     lags = list(dict.fromkeys(usually.lags if lag is None else lag))
     thinker = assemble(run, model)
-    if not any(matrices_of(layer) for layer in thinker.model.initial_state(1).layers):
-        raise BadData(
-            "this model has no recurrent state that a plan could be injected into",
-            where=str(thinker.path),
-            expected="a model whose mixer is rwkv6, mamba2 or hybrid",
-        )
+    expect_recurrent(thinker)
     planned: int | list[int] = plan_tokens or usually.plan_tokens
     if plan is not None:
         planned = thinker.tokenizer.encode(unescaped(plan))

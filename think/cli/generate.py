@@ -1,6 +1,7 @@
 """`think generate`: go on from a prompt with a trained model."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from think.cli.options import Json, Run
 from think.core.errors import BadData, Missing, UsageError
 
 if TYPE_CHECKING:
+    from think.cli.generate_deliberately import Beside
     from think.core.assembled import Assembled
     from think.core.generation import Limits, Opened
 
@@ -54,29 +56,69 @@ def generate(
         str | None,
         typer.Option("--decoder", help="auto, native (one call a token) or eager (the model's own step)."),
     ] = None,
+    deliberate: Annotated[
+        bool, typer.Option("--deliberate", help="Search beside the text, and inject what is planned into its state.")
+    ] = False,
+    critic: Annotated[
+        str | None, typer.Option("--critic", metavar="RUN", help="Run of stage 3 whose critic and dynamics deliberate.")
+    ] = None,
+    simulations: Annotated[int | None, typer.Option("--simulations", min=1, help="Of each search.")] = None,
+    considered: Annotated[
+        int | None, typer.Option("--considered", min=1, help="Actions that a search looks at; 16, or all, when absent.")
+    ] = None,
+    every: Annotated[int | None, typer.Option("--every", min=1, help="Tokens from one search to the next.")] = None,
+    ahead: Annotated[int | None, typer.Option("--ahead", min=0, help="Tokens foretold before a plan begins.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", min=0.0, max=1.0, help="Injection rate.")] = None,
+    lag: Annotated[
+        int | None,
+        typer.Option(
+            "--lag", min=0, help="Make plans at once, to act so many tokens later; equal seeds give equal text."
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of deliberation, such as injection.decay=0.8."),
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Record searches and injections in the run, where the monitor shows them.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write text with a trained model"""
+    from think.cli import generate_deliberately as deliberately
+
+    flags = dict(zip(deliberately.FLAGS, (simulations, considered, every, ahead, lag, rate), strict=True))
     limits = limits_of(tokens, temperature, top_p)
     prompts = read_prompts(prompt or [""])
     copies = 1 if samples is None else samples
     if copies > 1 and limits.temperature == 0:
         raise UsageError("--samples at temperature 0 would all be the same", expected="a temperature above 0")
-    thinker = assemble(run, model)
+    beside = None
+    if deliberate:
+        held = deliberately.find(run, model, critic)
+        beside = deliberately.Beside(held, deliberately.settings_of(held, flags, changes or ()), record)
+        thinker = held.thinker
+        beside.begin()
+    else:
+        given = {name: value is not None for name, value in flags.items()}
+        deliberately.refuse(given | {"--critic": critic, "--set": changes, "--record": record})
+        thinker = assemble(run, model)
     first_seed = chosen_seed(seed, limits)
     seeds = [first_seed + copy for _ in prompts for copy in range(copies)]
     if decoder in (None, "auto"):
         say_what_slows(thinker)
-    texts = [text for said in prompts for text in begun(thinker, said, copies, decoder or "auto")]
+    traced = beside is not None
+    texts = [text for said in prompts for text in begun(thinker, said, copies, decoder or "auto", traced=traced)]
     said = [said for said in prompts for _ in range(copies)]
     lengths = [text.tokens for text in texts]
-    written = write(thinker, texts, said, limits, seeds)
+    written = write(thinker, texts, said, limits, seeds, beside)
     common = {
         "model": str(thinker.path),
         "step": thinker.step,
         "temperature": limits.temperature,
         "top_p": limits.top_p,
         "decoder": texts[0].decoder,
+        **({} if beside is None else {"deliberated": beside.as_json()}),
     }
     data: list[dict[str, Any]] = [
         {
@@ -86,6 +128,7 @@ def generate(
             "tokens": text.tokens - lengths[which],
             "ended": text.ended,
             "seed": seeds[which],
+            **({} if beside is None else {"deliberation": beside.told[which]}),
         }
         for which, text in enumerate(texts)
     ]
@@ -93,6 +136,8 @@ def generate(
         console.result("think.generate/1", {**common, **data[0]}, "")
     else:
         console.result("think.generate.several/1", {**common, "texts": data}, "")
+    if beside is not None:
+        deliberately.say(beside.told)
     if any(text.ended == "context" for text in texts):
         console.warn("the text ends here because the model's attention sees no further")
 
@@ -105,34 +150,56 @@ def say_what_slows(thinker: "Assembled") -> None:
         console.note(f"slower decoder, the model's own step: {reason}")
 
 
-def begun(thinker: "Assembled", prompt: str, copies: int, decoder: str) -> list["Opened"]:
+def begun(thinker: "Assembled", prompt: str, copies: int, decoder: str, *, traced: bool = False) -> list["Opened"]:
     """Texts that have read a prompt, which is read once."""
-    from think.core.data.tokenizer import BOS
-
-    first = thinker.open(decoder)
-    first.read([BOS, *thinker.tokenizer.encode(prompt)])
+    first = thinker.open(decoder, traced=traced)
+    first.read(tokens_of(thinker, prompt))
     return [first, *(first.another() for _ in range(copies - 1))]
 
 
+def tokens_of(thinker: "Assembled", prompt: str) -> list[int]:
+    """What a text reads of a prompt."""
+    from think.core.data.tokenizer import BOS
+
+    return [BOS, *thinker.tokenizer.encode(prompt)]
+
+
 def write(
-    thinker: "Assembled", texts: list["Opened"], prompts: list[str], limits: "Limits", seeds: list[int]
+    thinker: "Assembled",
+    texts: list["Opened"],
+    prompts: list[str],
+    limits: "Limits",
+    seeds: list[int],
+    beside: "Beside | None" = None,
 ) -> list[str]:
-    """What each text becomes. One alone is shown as it is written; several are shown when all are done."""
+    """What each text becomes. One alone is shown as it is written; several are shown when all are done.
+
+    beside: deliberates about one text after the other.
+    """
     from think.core.generation import pieces, write_together
 
     generators = [thinker.generator(seed) for seed in seeds]
+
+    def alone(which: int) -> Iterator[int]:
+        if beside is None:
+            return texts[which].write(limits, generators[which])
+        return beside.write(texts[which], tokens_of(thinker, prompts[which]), limits, seeds[which])
+
     if len(texts) == 1:
         shown = [prompts[0]]
         if not console.json:
             console.stream(prompts[0])
-        for piece in pieces(thinker.tokenizer, texts[0].write(limits, generators[0])):
+        for piece in pieces(thinker.tokenizer, alone(0)):
             shown.append(piece)
             if not console.json:
                 console.stream(piece)
         return ["".join(shown[1:])]
     drawn: list[list[int]] = [[] for _ in texts]
-    for which, token in write_together(texts, limits, generators):
-        drawn[which].append(token)
+    if beside is not None:
+        drawn = [list(alone(which)) for which in range(len(texts))]
+    else:
+        for which, token in write_together(texts, limits, generators):
+            drawn[which].append(token)
     written = ["".join(pieces(thinker.tokenizer, tokens)) for tokens in drawn]
     if not console.json:
         console.stream(BETWEEN.join(prompt + text for prompt, text in zip(prompts, written, strict=True)))

@@ -62,7 +62,7 @@ def plan(
     text = _typed(prompt, puzzle)
     if puzzle is None:
         _only_for_puzzles(split, seed, task_settings, rules_below)
-    judge = _critic(critic, run)
+    judge = critic_for(critic, run)
     thinker, task, asked, rules, facts = _asked(judge, run, puzzle, split, seed, task_settings)
     from think.core.data.puzzles.encoding import Encoding
     from think.core.eval.reasoning import lookahead
@@ -136,7 +136,7 @@ def _only_for_puzzles(split: str | None, seed: int | None, changes: list[str] | 
         )
 
 
-def _critic(critic: str | None, run: str | None) -> "Predecessor":
+def critic_for(critic: str | None, run: str | None) -> "Predecessor":
     """The run of stage 3 that was named, else the newest finished one, of those that stand on `run` if that was named.
 
     Raises Missing where there is none, and BadSettings when what was named is of another stage.

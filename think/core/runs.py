@@ -7,6 +7,7 @@
         checkpoints/            see training/checkpoint.py
         gates.jsonl             verdicts with their evidence
         report.md  plots/       written by `think.core.report`
+        deliberations/          telemetry of texts that were written with deliberation, one segment a process
         .lock                   who is writing: process, host and boot
 
 Torch-free and standard library only, so that `think runs list` is quick.
@@ -71,6 +72,10 @@ class RunFolder:
     @property
     def plots(self) -> Path:
         return self.path / "plots"
+
+    @property
+    def deliberations(self) -> Path:
+        return self.path / "deliberations"
 
     @property
     def lock_file(self) -> Path:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from think.core import settings_file
+from think.core.runs import RunFolder
 from think.core.telemetry.index import Index
 from think.core.telemetry.process import Identity
+from think.core.telemetry.writer import segments
 from think.tui.view import GateBoard, RunRow, RunView, Setting, State
 from think.tui.views import gates, run
 
@@ -73,7 +75,7 @@ class Watch:
         self._asked = -ALIVE_SECONDS
 
     def read_files(self, now: float, mono: float, *, force: bool = False) -> None:
-        """Read settings, plan, samples and verdicts where they changed."""
+        """Read settings, plan, samples and verdicts where they changed; see whether a text was deliberated about."""
         if not force and mono - self._looked < FILES_SECONDS:
             return
         self._looked = mono
@@ -92,6 +94,9 @@ class Watch:
             fresh, others = gates.read(self.path.parent / FRESH_GATES)
             self.board = gates.board(own, fresh, self.files.digests, self.files.settings, [*problems, *others], now)
             self.changed = True
+
+        newest = segments(RunFolder(self.path).deliberations)[-1:]
+        self.changed |= self._moved(*(f"{file.parent.name}/{file.name}" for file in newest))
 
     def _moved(self, *names: str) -> bool:
         moved = False

@@ -33,8 +33,10 @@ VOCABULARY = 40
 LAYERS = 3
 
 
-def model_of(kind: str = "hybrid", *, period: int | None = None, anchor: bool = False, seed: int = 0) -> Thinking:
-    """period: of StateNorm; anchor: the last block is sliding attention."""
+def model_of(
+    kind: str = "hybrid", *, period: int | None = None, anchor: bool = False, sees: int | None = None, seed: int = 0
+) -> Thinking:
+    """period: of StateNorm; anchor: the last block is sliding attention; sees: it sees so many tokens and no more."""
     norm = None if period is None else {"groups": 2, "period": period}
     settings: dict[str, Any] = {
         "vocabulary": VOCABULARY,
@@ -43,9 +45,10 @@ def model_of(kind: str = "hybrid", *, period: int | None = None, anchor: bool = 
         "mixer": {**MIXERS[kind], "memory": {"h0": True, "norm": norm}},
         "feed_forward": {"kind": "channel_mix", "inner": 32},
     }
-    if anchor:
+    if anchor or sees is not None:
         where = {"kind": "at", "layers": [LAYERS - 1]}
-        settings["anchors"] = {"where": where, "attention": {"heads": 2, "context": 6}}
+        attention = {"heads": 2, "context": 6 if sees is None else sees, "sliding": sees is None}
+        settings["anchors"] = {"where": where, "attention": attention}
     torch.manual_seed(seed)
     model = build(Settings.model_validate_json(json.dumps(settings))).eval()
     with torch.no_grad():

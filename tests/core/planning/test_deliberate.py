@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.core.planning.models import LAYERS, VOCABULARY, after, model_of, tokens
 from think.core.errors import BadData
-from think.core.generation import STOPS, Limits, Opened, write_deliberately
+from think.core.generation import STOPS, Limits, Opened, full_context, write_deliberately
 from think.core.models.decode import obstacle
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
@@ -177,6 +177,30 @@ def test_an_untrained_critic_and_a_rate_of_zero_leave_the_text_alone(
     assert deliberation.counts.fates == {Fate.CLOSED: 6}
 
 
+@pytest.mark.parametrize("asked", [{"every": 1}, {"every": 1, "ahead": 3}, {"every": 1, "lag": 2, "queue": 3}])
+def test_where_full_attention_ends_plans_are_as_long_as_fits_and_then_there_are_none(asked: dict[str, int]) -> None:
+    sees = PROMPT + 12
+    model, trust = model_of("hybrid", sees=sees), Trust((0.0,) * LAYERS, (1.0,) * LAYERS)
+    assert full_context(model) == sees
+    made: list[tuple[int, int]] = []
+    planner = latent(trust)
+    planner.context = sees
+
+    def note(kind: str, fields: dict[str, Any]) -> None:
+        if kind == "search":
+            made.append((fields["position"], len(fields["tokens"])))
+
+    text = opened(model)
+    with Deliberation(model, planner, at_once(**asked), InjectionSettings(rate=0.5), note=note) as deliberation:
+        written = write(deliberation, text)
+    assert (text.ended, len(written)) == ("context", 12)
+    accounted(deliberation.counts)
+    assert deliberation.counts.injections > 0
+    assert made
+    assert all(1 <= longest <= 4 and at + longest <= sees for at, longest in made)
+    assert made[-1] == (sees - 1, 1), "the last one plans one token"
+
+
 def test_equal_seeds_give_equal_texts(model: Thinking) -> None:
     texts = []
     for _ in range(2):
@@ -192,6 +216,7 @@ class Fixed:
     def __init__(self, model: Thinking, state: State):
         self.model, self.state = model, state
         self.changes: list[tuple[State, State]] = []
+        self.room: int | None = None
 
     @property
     def tokens(self) -> int:

@@ -60,6 +60,8 @@ class Text(Protocol):
     def state(self) -> State: ...
     @property
     def tokens(self) -> int: ...
+    @property
+    def room(self) -> int | None: ...
     def snapshot(self) -> Callable[[], State]: ...
     def change(self, state: State) -> None: ...
     def likeliest(self, logits: Float[Tensor, " V"]) -> int | None: ...
@@ -132,7 +134,7 @@ class Deliberation:
         self._injected.clear()
         self._since.clear()
         self._rest = 0
-        self._before = text.snapshot()
+        self._before = self._capture(text)
 
     def after(self, text: Text, token: int) -> None:
         """The text has taken in one more token: ask for a plan if one is due, and let those that came act.
@@ -151,7 +153,7 @@ class Deliberation:
         if (plan := self._buffer.take(position)) is not None:
             self._settle(plan, text)
         if len(self._written) % self.settings.every == 0 and position >= self._rest:
-            self._before = text.snapshot()  # the planner's root is a step of its own, which gives the residuals
+            self._before = self._capture(text)
 
     def finish(self) -> Counts:
         """The text has ended. What waits is abandoned; what is in work is void when it comes. Raises as `after`."""
@@ -180,6 +182,14 @@ class Deliberation:
             self._receive(answer, None)
 
     # ---- requests ----------------------------------------------------------------------------------------------------
+
+    def _capture(self, text: Text) -> Callable[[], State] | None:
+        """The state before the token that a plan is to follow; None where full attention has no room for a plan.
+
+        The planner's root is a step of its own, which gives the residuals.
+        """
+        fits = text.room is None or text.room > self.settings.ahead + 1
+        return text.snapshot() if fits else None
 
     def _ask(self, text: Text, before: Callable[[], State], token: int) -> None:
         self.counts.asked += 1
@@ -266,7 +276,8 @@ class Deliberation:
             return self._end(plan, Fate.DIVERGED, lag=lag)
         state = text.state
         if crosses_norm(self.model, plan.position, position):
-            if self.injection.crossing == "drop":
+            too_long = text.room is not None and text.room < len(plan.planned.tokens)
+            if self.injection.crossing == "drop" or too_long:
                 return self._end(plan, Fate.CROSSED, lag=lag)
             fate, target = Fate.RECOMPUTED, read(self.model, plan.planned.tokens, state)
         elif lag or other:

@@ -75,6 +75,7 @@ class LatentPlanner:
     judge    says what the plan is worth; the world's own value heads, at the plan's first action, when absent
     longest  tokens of a plan at most
     legal    actions that a plan may begin with; all when absent
+    context  tokens that the model sees: no plan is longer than what fits, and none where nothing does
     seed     of the noise of the search, which is drawn anew for each position
     """
 
@@ -89,6 +90,7 @@ class LatentPlanner:
         longest: int,
         judge: Judge | None = None,
         legal: Bool[Tensor, " A"] | None = None,
+        context: int | None = None,
         seed: int = 0,
     ):
         settings.check(world.actions)
@@ -96,11 +98,15 @@ class LatentPlanner:
         if judge is None and heads not in (1, len(trust.skill)):
             raise ValueError(f"{heads} value heads and trust in {len(trust.skill)}")
         self.world, self.root, self.tokens, self.settings = world, root, tokens, settings
-        self.trust, self.longest, self.legal, self.seed, self.judge = trust, longest, legal, seed, judge
+        self.trust, self.longest, self.context = trust, longest, context
+        self.legal, self.seed, self.judge = legal, seed, judge
 
     @torch.no_grad()
     def plan(self, root: Root) -> Planned:
         """The most visited line, as tokens. Raises what the search raises."""
+        longest = self.longest if self.context is None else min(self.longest, self.context - root.state.position)
+        if longest < 1:
+            return Planned((), ())
         state = self.root(root.residual.unsqueeze(0))
         noise = gumbel_noise(
             self.settings, 1, self.world.actions, seeding.generator(self.seed, f"plan at {root.state.position}")
@@ -109,7 +115,7 @@ class LatentPlanner:
         found = native.search(state, self.world, self.settings, noise=noise, legal=legal)
         action = int(found.action)
         child = found.tree.child[0, 0, action : action + 1]
-        line = [action, *found.tree.line(0, int(child))][: self.longest]
+        line = [action, *found.tree.line(0, int(child))][:longest]
         planned = tuple(self.tokens[line].tolist())
         values = list(self.judge(root, planned) if self.judge is not None else self._own(found.tree.shelf.read(child)))
         if len(values) == 1:

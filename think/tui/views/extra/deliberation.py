@@ -1,7 +1,7 @@
 """What the searches and injections of a run's texts were, from their records alone.
 
-The records stand among all others in the run's telemetry. What was read once is kept for each folder; of a long history
-the newest part is read.
+The records stand among all others in the run's telemetry, and alone where `think generate --record` writes them. What
+was read once is kept for each run; of a long history the newest part is read.
 """
 
 import os
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from think.core.runs import RunFolder
 from think.core.telemetry.index import Index
 from think.core.telemetry.records import Record, decode
 from think.core.telemetry.writer import segments
@@ -92,7 +93,7 @@ class Deliberation:
         self._seen[index.folder] = seen
         while len(self._seen) > MOST_FOLDERS:
             del self._seen[next(iter(self._seen))]
-        for path in segments(index.folder):
+        for path in (*segments(index.folder), *segments(RunFolder(index.folder).deliberations)):
             _read_on(path, seen)
         shown = [record for record in seen.records if until is None or record.step is None or record.step <= until]
         if not shown:
