@@ -3,10 +3,11 @@
 python benchmarks/deliberation.py [--presets cpu_small crsm_27m] [--every 16 32] [--samples 7] [--tokens 128]
 
 Both write the same number of tokens with the native decoder, alternating in one process; ratios are of medians. The
-search is native: 64 simulations, 16 considered actions, a GRU of width 256 whose actions are the whole vocabulary; all
-its plans are injected that come within the longest lag. `writer` is the ratio by the processor time of the writing
-thread alone: what is left of its speed where the other thread has a core to itself. Weights are fresh: they change no
-time. Run it with OMP_NUM_THREADS=1 where there are two cores: one for each thread.
+search is native: 64 simulations, 16 considered actions, a GRU of width 256 whose actions are the whole vocabulary. The
+planner is that of `think generate --deliberate`, its critic with a backbone of its own; every layer is trusted, and all
+plans are injected that come within the longest lag and are worth anything to the critic. `writer` is the ratio by the
+processor time of the writing thread alone: what is left of its speed where the other thread has a core to itself.
+Weights are fresh: they change no time. Run it with OMP_NUM_THREADS=1 where there are two cores: one for each thread.
 """
 
 import argparse
@@ -22,7 +23,8 @@ import torch
 
 from think.core.generation import STOPS, Limits, Opened
 from think.core.models import Thinking, build
-from think.core.planning.confidence import Trust
+from think.core.planning.beside import BesideSettings, PlanSettings, planner_of
+from think.core.planning.critic import Critic, CriticSettings
 from think.core.planning.deliberate import Deliberation, DeliberationSettings
 from think.core.planning.dynamics import Dynamics, DynamicsSettings
 from think.core.planning.injection import InjectionSettings
@@ -41,15 +43,18 @@ def model_of(preset: str) -> Thinking:
     return build(decode(read(preset), RunSettings).settings.model).eval().requires_grad_(False)
 
 
-def planner_of(model: Thinking) -> LatentPlanner:
-    """A latent planner that is sure of everything, so that every plan is injected."""
+def sure_planner(model: Thinking) -> LatentPlanner:
+    """A planner whose critic was examined as knowing all and expecting nothing, so that its plans are injected."""
     settings = model.settings
     shape = DynamicsSettings(latent=max(1, WIDTH // settings.layers), values=settings.layers)
     dynamics = Dynamics(shape, settings.layers, settings.width, settings.vocabulary).requires_grad_(False)
-    trust = Trust((0.0,) * settings.layers, (1.0,) * settings.layers)
+    critic = Critic(CriticSettings(), settings).eval().requires_grad_(False)
+    critic.copy(model)
+    critic.skill.fill_(1.0)
     search = SearchSettings(simulations=SIMULATIONS, rule=Gumbel(considered=CONSIDERED))
+    told = BesideSettings(search=search, plan=PlanSettings(longest=PLANNED))
     tokens = torch.arange(settings.vocabulary)
-    return LatentPlanner(dynamics.world, dynamics.root, tokens, search, trust, longest=PLANNED)
+    return planner_of(model, dynamics, critic, tokens, told, allowed=settings.vocabulary)
 
 
 def write(model: Thinking, tokens: int, deliberation: Deliberation | None) -> tuple[float, float]:
@@ -58,11 +63,10 @@ def write(model: Thinking, tokens: int, deliberation: Deliberation | None) -> tu
     text._bias[list(STOPS)] = float("-inf")  # all texts are to be of one length
     text.read(PROMPT)
     generator = torch.Generator().manual_seed(0)
-    for _ in text.write(Limits(1), generator):
-        pass  # the decoder's rows are made at the first token
+    read = [*PROMPT, *text.write(Limits(1), generator)]  # the decoder's rows are made at the first token
     start, own = time.perf_counter(), time.thread_time()
     if deliberation is not None:
-        deliberation.begin(text)
+        deliberation.begin(text, read)
     for token in text.write(Limits(tokens), generator):
         if deliberation is not None:
             deliberation.after(text, token)
@@ -82,7 +86,7 @@ def compare(model: Thinking, every: int, tokens: int, samples: int) -> dict[str,
 
     walls: dict[str, list[float]] = {"alone": [], "deliberating": []}
     owns: dict[str, list[float]] = {"alone": [], "deliberating": []}
-    with Deliberation(model, planner_of(model), settings, injection, note=note) as deliberation:
+    with Deliberation(model, sure_planner(model), settings, injection, note=note) as deliberation:
         for sample in range(samples + 1):
             for name, beside in (("alone", None), ("deliberating", deliberation)):
                 wall, own = write(model, tokens, beside)
