@@ -66,8 +66,8 @@ def test_the_page_tells_rule_heads_and_caution_apart() -> None:
     page = text("T", [_result(_arm("search", 90), search=search)], "plots")
     assert "| 8, puct, heads 0+2, caution 0.5 |" in page
     assert "8 simulations, by puct, weight of the policy 1.25, without the rules below" in page
-    assert "Heads of the critic that judge: 0, 2. Standard deviations of the heads taken off: 0.5." in page
-    assert "Heads" not in text("T", [_result(_arm("search", 90))], "plots")
+    assert "heads 0+2 of the critic judge, 0.5 standard deviations of the heads taken off" in page
+    assert "heads" not in text("T", [_result(_arm("search", 90))], "plots")
 
 
 def test_every_arm_is_drawn(tmp_path: Path) -> None:
