@@ -77,9 +77,10 @@ def test_a_puzzle_is_planned_within_the_rules_and_judged_by_them(capsys: pytest.
     assert [node["action"] for node in _nodes(tree) if node["chosen"]][1:] == data["line"]
     assert data["rules"] == "below the root"
     position = puzzle.start()
-    for action in data["line"]:
+    for action in data["answer"]:  # the line, and after its choice the one way on
         position = position.play(action)
     assert position.ended
+    assert data["answer"][: len(data["line"])] == data["line"]
     assert data["judged"]["solved"] == position.solved
 
 
