@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
@@ -20,7 +21,7 @@ from think.core.models.thinking import Thinking
 from think.core.planning.answer import Answer, stand
 from think.core.planning.confidence import Trust
 from think.core.planning.critic import Critic, CriticSettings
-from think.core.planning.deliberate import Deliberation, DeliberationSettings
+from think.core.planning.deliberate import Deliberation, DeliberationSettings, _thread
 from think.core.planning.gru import GruWorld
 from think.core.planning.injection import InjectionSettings, inject
 from think.core.planning.planner import LatentPlanner, Planned, Root, judged_by
@@ -606,3 +607,17 @@ def test_a_text_takes_a_state_at_its_own_position_only(model: Thinking) -> None:
     text = opened(model)
     with pytest.raises(ValueError, match=f"position 3 for a text at {PROMPT}"):
         text.change(State(3, text.state.layers))
+
+
+def test_the_thread_of_searches_takes_no_others_and_leaves_the_writer_its_own() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        pool = _thread()
+        assert pool.submit(torch.get_num_threads).result() == 1
+        assert torch.get_num_threads() == 2
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(torch.get_num_threads).result() == 2
+        pool.shutdown()
+    finally:
+        torch.set_num_threads(before)

@@ -101,7 +101,7 @@ class Deliberation:
         self.model, self.planner, self.settings, self.injection = model, planner, settings, injection
         self.counts = Counts()
         self._note, self._clock = note, clock
-        self._pool = ThreadPoolExecutor(1, "deliberation") if settings.lag is None else None
+        self._pool = _thread() if settings.lag is None else None
         self._requests: deque[_Request] = deque()
         self._buffer = Buffer()
         self._generation, self._writing = 0, False
@@ -357,3 +357,12 @@ class Deliberation:
                 "tokens": list(plan.planned.tokens),
             }
             self._note("injection", fields)
+
+
+def _thread() -> ThreadPoolExecutor:
+    """A thread beside the text, in which torch takes no further ones: they would fight the one that writes."""
+    pool, own = ThreadPoolExecutor(1, "deliberation"), torch.get_num_threads()
+    pool.submit(torch.get_num_threads).result()  # a thread takes what was set last when it first asks
+    pool.submit(torch.set_num_threads, 1).result()
+    torch.set_num_threads(own)
+    return pool
