@@ -76,7 +76,13 @@ def test_the_critic_names_its_model_and_rules_can_be_taken_away(
     assert "stars" in data["model"]
     assert data["search"]["rules_below"] is False
     assert run(["eval", "reasoning", *words, "--rules-below", "--json"]) == Exit.DONE
-    assert json.loads(capsys.readouterr().out)["data"]["search"]["rules_below"] is True
+    usual = json.loads(capsys.readouterr().out)["data"]
+    assert usual["search"]["rules_below"] is True
+    assert run(["eval", "reasoning", *words[:-1], "--keep-tree", "--json"]) == Exit.DONE
+    kept = json.loads(capsys.readouterr().out)["data"]
+    assert kept["search"]["keep_tree"] is True
+    assert kept["arms"][0]["solved"] == usual["arms"][0]["solved"]  # stars have one choice: nothing follows it
+    assert kept["kept"] != usual["kept"]
 
 
 def test_rule_and_heads_are_told_and_kept(place: Path, critic: Path, capsys: pytest.CaptureFixture[str]) -> None:

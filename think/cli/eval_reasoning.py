@@ -41,6 +41,7 @@ def reasoning(
     heads: exams.Heads = exams.DEFAULT_HEADS,
     caution: exams.Caution = None,
     rules_below: exams.RulesBelow = True,
+    keep_tree: exams.KeepTree = False,
     split: exams.SplitName = "test",
     seed: exams.Seed = exams.DEFAULT_SEED,
     task_settings: TaskSettings = None,
@@ -54,7 +55,7 @@ def reasoning(
     if match and SEARCH not in arms:
         raise UsageError("nothing is there to match", where="--match", expected=f"--arm {SEARCH} among the arms")
     searching = Searching(
-        simulations, rule, considered, value_scale, exploration, heads_of(heads), caution, rules_below
+        simulations, rule, considered, value_scale, exploration, heads_of(heads), caution, rules_below, keep_tree
     )
     asked = exams.ask(run, model, arms, critic, larger, searching, split, count, seed, task_settings)
     found = _measured(asked.exam, arms, samples, match=match)

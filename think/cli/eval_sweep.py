@@ -55,6 +55,7 @@ def sweep(
     heads: exams.Heads = exams.DEFAULT_HEADS,
     caution: exams.Caution = None,
     rules_below: exams.RulesBelow = True,
+    keep_tree: exams.KeepTree = False,
     split: exams.SplitName = "test",
     seed: exams.Seed = exams.DEFAULT_SEED,
     task_settings: TaskSettings = None,
@@ -68,7 +69,9 @@ def sweep(
     named, texts = _asked_for(over, study)
     arms = list(dict.fromkeys(arm or DEFAULT_ARMS))
     moved, still = core.split(named, arms)
-    base = Searching(simulations, rule, considered, value_scale, exploration, heads_of(heads), caution, rules_below)
+    base = Searching(
+        simulations, rule, considered, value_scale, exploration, heads_of(heads), caution, rules_below, keep_tree
+    )
     asked = exams.ask(run, model, arms, critic, larger, base, split, count, seed, task_settings)
     through = core.sweep(named, texts, asked.exam.model.settings.layers)
     _refuse_given(through, base)

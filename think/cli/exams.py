@@ -74,6 +74,13 @@ RulesBelow = Annotated[
         help="Whether the rules say what is legal within a search, or the model's policy is all there is.",
     ),
 ]
+KeepTree = Annotated[
+    bool,
+    typer.Option(
+        "--keep-tree",
+        help="A search goes on with what the one before it foresaw below the action taken, where its world is exact.",
+    ),
+]
 SplitName = Annotated[str, typer.Option("--split", help="test or validation.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the puzzles and the draws.")]
 
@@ -101,6 +108,7 @@ class Asked:
             self.exam.task,
             search,
             legality=searching.rules_below,
+            keep=searching.keep_tree,
             heads=searching.heads,
             caution=searching.caution,
         )

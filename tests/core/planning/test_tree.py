@@ -51,3 +51,35 @@ def test_the_line_follows_the_most_visited_actions(tree: Tree) -> None:
     for length in range(len(line)):
         siblings = {path[-1]: n for path, (n, *_) in known.items() if path[:-1] == line[:length] and len(path) > length}
         assert siblings[line[length]] == max(siblings.values())
+
+
+def test_rows_are_copies_of_trees_which_may_repeat(tree: Tree) -> None:
+    found = tree.rows(torch.tensor([1, 0, 1]))
+    assert [figures(found, row) for row in range(3)] == [figures(tree, 1), figures(tree, 0), figures(tree, 1)]
+    found.total.zero_()
+    found.shelf.write(torch.tensor([0]), torch.tensor([29]))
+    assert float(tree.total[1, 0]) != 0.0
+    assert int(tree.shelf.read(tree.places(torch.tensor([1]), torch.tensor([0])))) == 0
+
+
+def test_below_of_some_rows_is_theirs_of_all(tree: Tree) -> None:
+    actions = tree.taken[:, 0].argmax(1)
+    assert figures(tree.below(actions, torch.tensor([1])), 0) == figures(tree.below(actions), 1)
+    never = torch.where(torch.tensor([True, False]), (tree.child[:, 0] < 0).int().argmax(1), actions)
+    if bool((tree.child[0, 0] < 0).any()):
+        assert tree.goes_on(never).tolist() == [False, True]
+        assert figures(tree.below(never, torch.tensor([1])), 0) == figures(tree.below(actions), 1)
+
+
+def test_trees_of_several_batches_stand_one_after_the_other(tree: Tree) -> None:
+    below = tree.below(tree.taken[:, 0].argmax(1))
+    found = Tree.together([below, tree, below])
+    parts = [below, below, tree, tree, below, below]
+    assert [figures(found, row) for row in range(6)] == [
+        figures(part, row) for part, row in zip(parts, (0, 1) * 3, strict=True)
+    ]
+    for row, part in enumerate(parts):
+        numbers = torch.arange(int(part.used[row % 2]))
+        states = part.shelf.read(part.places(torch.full_like(numbers, row % 2), numbers))
+        assert torch.equal(found.shelf.read(found.places(torch.full_like(numbers, row), numbers)), states)
+    assert found.used.tolist() == [int(part.used[row % 2]) for row, part in enumerate(parts)]

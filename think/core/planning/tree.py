@@ -6,6 +6,7 @@ has taken have no visits.
 B positions   N places for nodes   A actions
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -122,27 +123,58 @@ class Tree:
         """Where the states of nodes stand on the shelf."""
         return position * self.room + node
 
-    def below(self, actions: Int[Tensor, " B"]) -> "Tree":
-        """The trees under one root action each, as the trees of the next search. Nothing is shared with these.
-
-        Raises UsageError when an action was not tried, or when nothing follows it.
-        """
+    def goes_on(self, actions: Int[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Whether something follows a root action in the trees: it was tried, and it does not end the world."""
         rows = torch.arange(self.positions, device=actions.device)
         child = self.child[rows, 0, actions]
-        lost = (child == NONE) | self.closed[rows, child.clamp(min=0)]
+        return (child != NONE) & ~self.closed[rows, child.clamp(min=0)]
+
+    def below(self, actions: Int[Tensor, " B"], rows: Int[Tensor, " R"] | None = None) -> "Tree":
+        """The trees under one root action each, as the trees of the next search. Nothing is shared with these.
+
+        rows: the positions whose trees go on, all when absent.
+        Raises UsageError when an action of one of them was not tried, or when nothing follows it.
+        """
+        rows = torch.arange(self.positions, device=actions.device) if rows is None else rows
+        lost = ~self.goes_on(actions)[rows]
         if bool(lost.any()):
-            position = int(lost.nonzero()[0])
+            position = int(rows[lost][0])
             raise UsageError(
                 f"the tree of position {position} does not go on after action {int(actions[position])}",
                 expected="an action that the search has tried and that does not end the world",
                 remedy="begin a search without a tree",
             )
-        top = torch.arange(self.room, device=actions.device).expand_as(self.parent)
-        while bool((above := self.parent.gather(1, top) > 0).any()):
-            top = torch.where(above, self.parent.gather(1, top), top)
-        kept = (top == child.unsqueeze(1)) & (self.visits > 0)
+        return self._under(rows, self.child[rows, 0, actions[rows]])
+
+    def rows(self, index: Int[Tensor, " R"]) -> "Tree":
+        """The trees of some of the positions, which may repeat. Nothing is shared with these."""
+        return self._under(index, torch.zeros_like(index))
+
+    @staticmethod
+    def together(several: Sequence["Tree"]) -> "Tree":
+        """The trees of several batches in one world, one batch after the other. Nothing is shared with these."""
+        room, positions = max(tree.room for tree in several), sum(tree.positions for tree in several)
+        padded = [tree._padded(room) for tree in several]
+        changed: dict[str, Any] = {name: torch.cat([values[name] for values in padded]) for name in padded[0]}
+        position, node = (several[0].visits > 0).nonzero(as_tuple=True)
+        places = several[0].places(position, node)
+        shelf, first = several[0].shelf.moved(places, position * room + node, positions * room), several[0].positions
+        for tree in several[1:]:
+            position, node = (tree.visits > 0).nonzero(as_tuple=True)
+            shelf.write((position + first) * room + node, tree.shelf.read(tree.places(position, node)))
+            first += tree.positions
+        return replace(several[0], shelf=shelf, **changed)
+
+    def _under(self, rows: Int[Tensor, " R"], node: Int[Tensor, " R"]) -> "Tree":
+        """The trees of some positions, each from one of its nodes on."""
+        parent, visits = self.parent[rows], self.visits[rows]
+        top = torch.arange(self.room, device=rows.device).expand_as(parent)
+        root = node.unsqueeze(1)
+        while bool((above := (top != root) & (parent.gather(1, top) != NONE)).any()):
+            top = torch.where(above, parent.gather(1, top), top)
+        kept = (top == root) & (visits > 0)
         number = torch.where(kept, kept.cumsum(1) - 1, NONE)
-        room = int(kept.sum(1).max())
+        room = int(kept.sum(1).max()) if len(rows) else 1
         old = (~kept).int().argsort(dim=1, stable=True)[:, :room]
         there = kept.gather(1, old)
         changed: dict[str, Any] = {}
@@ -150,29 +182,24 @@ class Tree:
             if values.dim() > 1:
                 index = old if values.dim() == 2 else old.unsqueeze(2).expand(-1, -1, values.shape[2])
                 mask = there if values.dim() == 2 else there.unsqueeze(2)
-                changed[name] = values.gather(1, index).masked_fill(~mask, _FILL.get(name, 0))
+                changed[name] = values[rows].gather(1, index).masked_fill(~mask, _FILL.get(name, 0))
         for name in ("parent", "child"):
             flat = changed[name].flatten(1)
             mapped = number.gather(1, flat.clamp(min=0))
             changed[name] = torch.where(flat == NONE, NONE, mapped).view_as(changed[name])
         changed["parent"][:, 0], changed["action"][:, 0], changed["reward"][:, 0] = NONE, NONE, 0.0
-        rows, place = there.nonzero(as_tuple=True)
+        row, place = there.nonzero(as_tuple=True)
         changed["shelf"] = self.shelf.moved(
-            self.places(rows, old[rows, place]), rows * room + place, self.positions * room
+            self.places(rows[row], old[row, place]), row * room + place, len(rows) * room
         )
         return replace(self, used=kept.sum(1), **changed)
 
     def roomier(self, more: int) -> "Tree":
         """The same trees with more places for nodes. Nothing is shared with these."""
-        changed: dict[str, Any] = {"used": self.used.clone()}
-        for name, values in self._tensors().items():
-            if values.dim() > 1:
-                padding = (0, 0) * (values.dim() - 2) + (0, more)
-                changed[name] = functional.pad(values, padding, value=_FILL.get(name, 0))
         room = self.room + more
         position, node = (self.visits > 0).nonzero(as_tuple=True)
         shelf = self.shelf.moved(self.places(position, node), position * room + node, self.positions * room)
-        return replace(self, shelf=shelf, **changed)
+        return replace(self, shelf=shelf, **self._padded(room))
 
     def forbid(self, legal: Bool[Tensor, "B A"]) -> None:
         """Leave only some of the actions at the roots; what was learned of the others is forgotten."""
@@ -181,6 +208,15 @@ class Tree:
         taken, q = self.taken[:, 0], self.q[:, 0]
         self.visits[:, 0] = 1 + taken.sum(1, dtype=torch.int32)
         self.total[:, 0] = self.evaluated[:, 0] + (taken * q).sum(1)
+
+    def _padded(self, room: int) -> dict[str, Tensor]:
+        """Copies of the tensors, with places for so many nodes."""
+        found = {"used": self.used.clone()}
+        for name, values in self._tensors().items():
+            if values.dim() > 1:
+                padding = (0, 0) * (values.dim() - 2) + (0, room - self.room)
+                found[name] = functional.pad(values, padding, value=_FILL.get(name, 0))
+        return found
 
     def _tensors(self) -> dict[str, Tensor]:
         return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}

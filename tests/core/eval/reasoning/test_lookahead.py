@@ -74,8 +74,8 @@ def test_it_is_the_search_of_the_arms_and_leaves_the_rules_alone() -> None:
     assert np.array_equal(rules.legal(), _rules().legal())
     prompts = torch.from_numpy(encoding.prompts(rules.prompts()))
     legal = torch.from_numpy(rules.legal())
-    chosen = planner.choose(planner.root(prompts, rules), planner.foreseen(), legal, torch.Generator())
-    assert planned.line[0] == int(planned.found.action[0]) == int(chosen[0])
+    chosen = planner.find(planner.root(prompts, rules), planner.foreseen(), legal, torch.Generator())
+    assert planned.line[0] == int(planned.found.action[0]) == int(chosen.action[0])
 
 
 def test_the_line_is_the_chosen_one_of_the_tree_and_the_rules_play_it() -> None:

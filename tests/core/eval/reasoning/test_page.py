@@ -62,9 +62,10 @@ def test_without_a_search_there_is_no_verdict() -> None:
 
 def test_the_page_tells_rule_heads_and_caution_apart() -> None:
     rule = {"kind": "puct", "exploration": 1.25, "growth": 19652.0}
-    search = {"simulations": 8, "rule": rule, "rules_below": False, "heads": [0, 2], "caution": 0.5}
+    search = {"simulations": 8, "rule": rule, "rules_below": False, "heads": [0, 2], "caution": 0.5, "keep_tree": True}
     page = text("T", [_result(_arm("search", 90), search=search)], "plots")
-    assert "| 8, puct, heads 0+2, caution 0.5 |" in page
+    assert "| 8, puct, heads 0+2, caution 0.5, tree kept |" in page
+    assert "what was foreseen is kept from choice to choice" in page
     assert "8 simulations, by puct, weight of the policy 1.25, without the rules below" in page
     assert "heads 0+2 of the critic judge, 0.5 standard deviations of the heads taken off" in page
     assert "heads" not in text("T", [_result(_arm("search", 90))], "plots")

@@ -21,7 +21,7 @@ def _with(player: Player, searching: Searching) -> Player:
     judges = old.critic.asked(searching.heads, searching.caution)
     world = ExactWorld(old.model, old.critic, old.actions, judges=judges)
     found = _player()
-    found.planner = Planner(world, searching.settings(TASK), searching.rules_below)
+    found.planner = Planner(world, searching.settings(TASK), searching.rules_below, keep=searching.keep_tree)
     return found
 
 
@@ -41,6 +41,8 @@ def test_heads_and_caution_are_told_where_they_were_asked_for() -> None:
     assert not {"heads", "caution"} & set(Searching().as_json(TASK))
     told = Searching(heads=(0, 1), caution=0.5, rules_below=False).as_json(TASK)
     assert (told["heads"], told["caution"], told["rules_below"]) == ([0, 1], 0.5, False)
+    assert "keep_tree" not in told
+    assert Searching(keep_tree=True).as_json(TASK)["keep_tree"] is True
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def planner(
     search: SearchSettings,
     *,
     legality: bool,
+    keep: bool = False,
     heads: Sequence[int] | None = None,
     caution: float | None = None,
 ) -> Planner:
@@ -55,7 +56,7 @@ def planner(
     end, judges = None if legality else ENDOFTURN, critic.asked(heads, caution)
     world = ExactWorld(thinker.model, critic, actions, end=end, judges=judges)
     # no further than a context reaches: what is forced is read beyond the depth of a search
-    return Planner(world, search, legality, forced=full_context(thinker.model) is None)
+    return Planner(world, search, legality, forced=full_context(thinker.model) is None, keep=keep)
 
 
 def latent(found: Predecessor, thinker: Assembled, task: Task, search: SearchSettings) -> Latent:

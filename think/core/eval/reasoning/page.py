@@ -136,3 +136,5 @@ def _judging(search: Mapping[str, Any]) -> Iterator[str]:
         yield f"heads {'+'.join(map(str, search['heads']))}"
     if "caution" in search:
         yield f"caution {search['caution']:g}"
+    if search.get("keep_tree"):
+        yield "tree kept"

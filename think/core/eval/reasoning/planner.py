@@ -15,7 +15,8 @@ from think.core.planning.exact import ExactWorld, Nodes
 from think.core.planning.forced import past_forced
 from think.core.planning.legality import Legality
 from think.core.planning.rules import SearchSettings
-from think.core.planning.search import gumbel_noise, search
+from think.core.planning.search import Result, gumbel_noise, search
+from think.core.planning.tree import Tree
 from think.core.planning.world import World
 
 MEMORY = 1 << 30
@@ -28,12 +29,14 @@ class Planner:
 
     legality   below the root of a search, the rules say what is legal; else the model's policy is all there is
     forced     places where the rules leave one action are passed, and take no simulation
+    keep       a search goes on with what the one before it foresaw below the action that was taken
     """
 
     world: ExactWorld
     search: SearchSettings
     legality: bool = True
     forced: bool = True
+    keep: bool = False
 
     def fresh(self) -> "Planner":
         """The same, of which nothing has been computed yet."""
@@ -50,14 +53,19 @@ class Planner:
         known = Legality(rules.rows(np.arange(len(prompts)))) if self.legality else None
         return self.world.root(prompts, known)
 
-    def choose(
-        self, nodes: Nodes, world: World[Nodes], legal: Bool[Tensor, "B A"], generator: torch.Generator
-    ) -> Int[Tensor, " B"]:
-        """The action that a search from each node finds."""
-        at_once = max(1, MEMORY // ((self.search.simulations + 1) * nodes.size))
-        found = []
-        for start in range(0, len(nodes), at_once):
-            rows = torch.arange(start, min(start + at_once, len(nodes)))
-            noise = gumbel_noise(self.search, len(rows), world.actions, generator)
-            found.append(search(nodes.rows(rows), world, self.search, noise=noise, legal=legal[rows]).action)
-        return torch.cat(found)
+    def at_once(self, nodes: Nodes) -> int:
+        """From how many rows such as these may be searched at a time."""
+        trees = 2 if self.keep else 1
+        return max(1, MEMORY // ((trees * self.search.simulations + 1) * nodes.size))
+
+    def find(
+        self,
+        nodes: Nodes,
+        world: World[Nodes],
+        legal: Bool[Tensor, "B A"],
+        generator: torch.Generator,
+        tree: Tree | None = None,
+    ) -> Result:
+        """A search from each node; tree: to go on with."""
+        noise = gumbel_noise(self.search, len(nodes), world.actions, generator)
+        return search(nodes, world, self.search, noise=noise, legal=legal, tree=tree)

@@ -45,6 +45,15 @@ class Answers:
     solved: Integers
     likelihood: np.ndarray
 
+    @staticmethod
+    def together(several: Sequence["Answers"]) -> "Answers":
+        """Those of several batches, one after the other."""
+        return Answers(
+            [actions for each in several for actions in each.actions],
+            np.concatenate([each.solved for each in several]),
+            np.concatenate([each.likelihood for each in several]),
+        )
+
 
 class Player:
     """A model in eval mode with the encoding of a task. tokens: tokens that the model has taken in so far.

@@ -23,6 +23,7 @@ class Searching:
     exploration               of the rule puct
     heads, caution            of the critic: the layers whose heads judge, and how cautiously
     rules_below               below the root of a search, the rules say what is legal
+    keep_tree                 a search goes on with what the one before it foresaw below the action that was taken
     """
 
     simulations: int = SIMULATIONS
@@ -33,6 +34,7 @@ class Searching:
     heads: tuple[int, ...] | None = None
     caution: float | None = None
     rules_below: bool = True
+    keep_tree: bool = False
 
     def settings(self, task: Task) -> SearchSettings:
         """Without noise. Raises UsageError as `check` does, and BadSettings for what no search of the task can do."""
@@ -71,6 +73,8 @@ class Searching:
             asked["heads"] = list(self.heads)
         if self.caution is not None:
             asked["caution"] = self.caution
+        if self.keep_tree:
+            asked["keep_tree"] = True
         return self.settings(task).model_dump(mode="json") | asked
 
     def _rule(self, actions: int) -> Gumbel | Puct:

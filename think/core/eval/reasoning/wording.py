@@ -22,6 +22,8 @@ def searched(search: Mapping[str, Any], without: str = "") -> str:
         parts["heads"] = f"heads {'+'.join(map(str, search['heads']))} of the critic judge"
     if "caution" in search:
         parts["caution"] = f"{search['caution']:g} standard deviations of the heads taken off"
+    if search.get("keep_tree"):
+        parts["keep_tree"] = "what was foreseen is kept from choice to choice"
     return f"Search: {', '.join(part for name, part in parts.items() if name != without)}."
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from think.core.data.puzzles import Environment
 from think.core.eval.reasoning.arms._searched import play
+from think.core.eval.reasoning.kept import Kept
 from think.core.eval.reasoning.planner import Planner
 from think.core.eval.reasoning.player import Answers, Player
 from think.core.planning.exact import LOGITS, Nodes
@@ -22,21 +23,38 @@ def played(
     """Answers by searches in what `world` makes of the exact world."""
     planner = player.planned
     nodes = planner.root(player.prompts(rules), rules)
-    return play(_InNodes(planner, world(planner.foreseen()), nodes, generator), rules)
+    searched = world(planner.foreseen())
+    parts = torch.arange(len(nodes)).split(planner.at_once(nodes))
+    return Answers.together(
+        [
+            play(
+                _InNodes(planner, searched, nodes.rows(part), generator, Kept.nothing(len(part))),
+                rules.rows(part.numpy()),
+            )
+            for part in parts
+        ]
+    )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _InNodes:
     planner: Planner
     world: World[Nodes]
     nodes: Nodes
     generator: torch.Generator
+    kept: Kept
 
     def scores(self, legal: Bool[Tensor, "B A"]) -> Float[Tensor, "B A"]:
         return self.nodes.parts[LOGITS].masked_fill(~legal, -torch.inf).log_softmax(1)
 
     def choose(self, rows: Int[Tensor, " N"], legal: Bool[Tensor, "N A"]) -> Int[Tensor, " N"]:
-        return self.planner.choose(self.nodes.rows(rows), self.world, legal, self.generator)
+        nodes = self.nodes.rows(rows)
+        tree = self.kept.under(rows, nodes, self.world)
+        found = self.planner.find(nodes, self.world, legal, self.generator, tree)
+        if self.planner.keep:
+            self.kept = self.kept.after(rows, found)
+        return found.action
 
     def after(self, rows: Int[Tensor, " N"], actions: Int[Tensor, " N"]) -> Self:
-        return replace(self, nodes=self.planner.world.after(self.nodes.rows(rows), actions))
+        nodes = self.planner.world.after(self.nodes.rows(rows), actions)
+        return replace(self, nodes=nodes, kept=self.kept.rows(rows))
