@@ -20,7 +20,7 @@ def page(
     ] = "What search is worth",
     json: Json = False,
 ) -> None:
-    """Write one page of what runs were asked: verdicts first, then each exam and each sweep with its plot"""
+    """Write one page of what runs were asked: verdicts first, over seeds too, then each exam and each sweep"""
     from think.cli import environment
     from think.core.durable import replace_file
     from think.core.eval.reasoning import page as written
@@ -46,7 +46,7 @@ def page(
         swept += gone_through
     files = {f"{out.stem}/exam-{number}.svg": written.plot(one) for number, one in enumerate(found, 1)}
     files |= {f"{out.stem}/sweep-{number}.svg": sweep_page.plot(one) for number, one in enumerate(swept, 1)}
-    files[out.name] = written.text(title, found, out.stem, swept).encode()
+    files[out.name] = written.text(title, found, out.stem, swept, _recipes(found)).encode()
     try:
         for name, content in files.items():
             (out.parent / name).parent.mkdir(parents=True, exist_ok=True)
@@ -56,3 +56,19 @@ def page(
     console.result(
         "think.eval.page/1", {"page": str(out), "exams": len(found), "sweeps": len(swept)}, f"written: {out}"
     )
+
+
+def _recipes(results: list[dict[str, Any]]) -> dict[str, str]:
+    """How the critics were trained, by checkpoint as results name it; of those whose runs are there still."""
+    from think.cli import environment
+    from think.core.eval.reasoning.seeds import recipe
+    from think.core.predecessors import read
+    from think.core.runs import RunFolder
+
+    found: dict[str, str] = {}
+    for path, name in {(one["critic"], one["critic_run"]) for one in results if one["critic"] is not None}:
+        try:
+            found[path] = recipe(read(RunFolder.open(environment.runs_folder(), name)))
+        except Missing as gone:
+            console.note(f"exams with {name} stand in no table of seeds: {gone}")
+    return found

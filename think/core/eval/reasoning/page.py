@@ -1,24 +1,30 @@
 """Results of `think eval reasoning` on one page: what search is worth beside every other way, then each exam."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from think.core.eval.reasoning import sweep_page, wording
+from think.core.eval.reasoning import seeds, sweep_page, wording
+from think.core.eval.reasoning.wording import SEARCH
 from think.core.plots import SIZE, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SEARCH = "search"
-CHANCE = "random_legal"
-CONTROL = f"{SEARCH}_"
-"Arms whose names begin so are searches too, in another world or with something taken away."
-
 Result = Mapping[str, Any]
 
 
-def text(title: str, results: Sequence[Result], folder: str, sweeps: Sequence[Result] = ()) -> str:
-    """folder: where the plots lie, as seen from the page; sweeps: of `think eval sweep`, after the exams."""
+def text(
+    title: str,
+    results: Sequence[Result],
+    folder: str,
+    sweeps: Sequence[Result] = (),
+    recipes: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """folder: where the plots lie, as seen from the page; sweeps: of `think eval sweep`, after the exams.
+
+    recipes: by which the critics were trained, for a table over those that differ in seeds alone.
+    """
     lines = [
         f"# {title}",
         "",
@@ -26,7 +32,8 @@ def text(title: str, results: Sequence[Result], folder: str, sweeps: Sequence[Re
         "edited by hand. Shares are of different held-out puzzles, with Wilson intervals of 95 %; differences are",
         "paired by puzzle, with bootstrap intervals. No way of answering is told whether an answer is right. A verdict",
         "is against the ways that were asked in that exam, no others. One run is one training seed: its intervals are",
-        "over puzzles, and say nothing of the next seed.",
+        "over puzzles, and say nothing of the next seed. What runs that differ in their seeds alone have in common is",
+        "told under *Training seeds*, with Student's intervals over runs.",
         "",
     ]
     if results:
@@ -39,6 +46,10 @@ def text(title: str, results: Sequence[Result], folder: str, sweeps: Sequence[Re
         exam = f"[{wording.puzzles(result)}](#exam-{number})"
         cells = (exam, wording.run(result), _weighed(result), *_verdict(result))
         lines.append(f"| {' | '.join(cells)} |")
+    if seeded := list(seeds.groups(results, recipes)):
+        lines += ["", "## Training seeds"]
+        for group in seeded:
+            lines += ["", *seeds.section(group)]
     for number, result in enumerate(results, 1):
         lines += ["", *_exam(number, result, folder)]
     for number, result in enumerate(sweeps, 1):
@@ -108,9 +119,7 @@ def _verdict(result: Result) -> tuple[str, str, str, str, str]:
 
 
 def _other(arm: Mapping[str, Any]) -> bool:
-    """Whether a search has to beat this arm: it is neither a search nor chance."""
-    name = str(arm["arm"])
-    return name not in (SEARCH, CHANCE) and not name.startswith(CONTROL)
+    return wording.has_to_be_beaten(str(arm["arm"]))
 
 
 def _named(arm: Mapping[str, Any]) -> str:

@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+SEARCH, CHANCE = "search", "random_legal"
+CONTROL = f"{SEARCH}_"
+"Ways of answering whose names begin so are searches too, in another world or with something taken away."
+
 
 def searched(search: Mapping[str, Any], without: str = "") -> str:
     """How it was searched, and which heads of the critic judged where that was asked for.
@@ -25,6 +29,11 @@ def searched(search: Mapping[str, Any], without: str = "") -> str:
     if search.get("keep_tree"):
         parts["keep_tree"] = "what was foreseen is kept from choice to choice"
     return f"Search: {', '.join(part for name, part in parts.items() if name != without)}."
+
+
+def has_to_be_beaten(way: str) -> bool:
+    """Whether a search has to beat a way of answering: it is neither a search nor chance."""
+    return way not in (SEARCH, CHANCE) and not way.startswith(CONTROL)
 
 
 def share(arm: Mapping[str, Any]) -> str:

@@ -1,0 +1,116 @@
+"""The same exam of runs that were trained alike but for their seeds: what holds from seed to seed.
+
+A run gives one share solved for each way of answering, so intervals are Student's, over runs; differences are paired by
+run, whose puzzles are the same for all ways.
+"""
+
+import json
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from think.core.eval.reasoning import wording
+from think.core.eval.reasoning.wording import SEARCH
+from think.core.statistics.comparison import Comparison, compare
+from think.core.statistics.intervals import student
+from think.core.training.predecessor import MUST_AGREE, Predecessor
+
+BEST = "the best other way of each run"
+NOT_LEARNED = {"seed", "evaluation", "checkpoint"}
+"Settings of a stage by which runs of one recipe may differ: the seed, and when it is looked at or saved."
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Results of one exam, each of another training. ways: arms that all of them asked, but for the search."""
+
+    results: tuple[Result, ...]
+    ways: tuple[str, ...]
+
+    def shares(self, way: str) -> dict[Hashable, float]:
+        """Solved by a way of answering, by number of the run."""
+        return {number: _arm(result, way)["share"] for number, result in enumerate(self.results)}
+
+    def against(self, way: str) -> Comparison:
+        """The search minus a way, or minus `BEST`."""
+        return compare(self.shares(SEARCH), self.best() if way == BEST else self.shares(way))
+
+    def best(self) -> dict[Hashable, float]:
+        """The share of the best of the others that a search has to beat, which may be another way in each run."""
+        ways = [way for way in self.ways if wording.has_to_be_beaten(way)]
+        return {number: max(self.shares(way)[number] for way in ways) for number in range(len(self.results))}
+
+
+def recipe(critic: Predecessor) -> str:
+    """What a critic's run and all that it stands on were trained by, seeds left out, as text."""
+    stages = [
+        {
+            "stage": each.stage,
+            "digests": {name: each.digests.get(name) for name in MUST_AGREE},
+            "settings": None if each.settings is None else each.settings.model_dump(mode="json", exclude=NOT_LEARNED),
+        }
+        for each in critic.chain()
+    ]
+    return json.dumps(stages, sort_keys=True)
+
+
+def groups(results: Sequence[Result], recipes: Mapping[str, str]) -> Iterator[Group]:
+    """Exams that two or more runs of one recipe were asked.
+
+    recipes: by checkpoint of the critic, as results name it; a result whose critic is not among them is left out.
+    """
+    found: dict[str, dict[str, Result]] = {}
+    for result in results:
+        if result["critic"] in recipes and any(arm["arm"] == SEARCH for arm in result["arms"]):
+            asked = {name: result[name] for name in ("task", "split", "count", "seed", "search", "samples")}
+            key = json.dumps([recipes[result["critic"]], asked], sort_keys=True)
+            found.setdefault(key, {})[result["model"]] = result
+    for same in found.values():
+        if len(same) > 1:
+            alike = tuple(same.values())
+            common = set.intersection(*({str(arm["arm"]) for arm in result["arms"]} for result in alike))
+            order = [str(arm["arm"]) for arm in alike[0]["arms"]]
+            yield Group(alike, tuple(name for name in order if name in common and name != SEARCH))
+
+
+def section(group: Group) -> Iterator[str]:
+    """Lines of Markdown."""
+    first, runs = group.results[0], len(group.results)
+    yield f"### {wording.puzzles(first)}, {runs} trainings"
+    yield ""
+    yield f"{first['count']:,} puzzles of the {first['split']} split, the same for all."
+    yield wording.searched(first["search"])
+    yield "Runs: " + "; ".join(wording.run(result) for result in group.results) + "."
+    yield ""
+    yield "| way | solved in each run | mean | search − it, points | |"
+    yield "|---|---|---|---|---|"
+    yield f"| {SEARCH} | {_each(group.shares(SEARCH))} | | |"
+    ways = [*group.ways, BEST] if any(map(wording.has_to_be_beaten, group.ways)) else list(group.ways)
+    for way in ways:
+        shares = group.best() if way == BEST else group.shares(way)
+        yield f"| {way} | {_each(shares)} | {_points(group.against(way))} | {_says(group.against(way))} |"
+
+
+def _arm(result: Result, way: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(arm for arm in result["arms"] if arm["arm"] == way)
+    return found
+
+
+def _each(shares: Mapping[Hashable, float]) -> str:
+    mean = student(list(shares.values()))
+    spread = f"{100 * mean.value:.1f} % ({100 * max(mean.low, 0.0):.1f} – {100 * min(mean.high, 1.0):.1f})"
+    return ", ".join(f"{100 * share:.1f}" for share in shares.values()) + f" | {spread}"
+
+
+def _points(found: Comparison) -> str:
+    value = found.difference
+    return f"{100 * value.value:+.1f} ({100 * value.low:+.1f} to {100 * value.high:+.1f})"
+
+
+def _says(found: Comparison) -> str:
+    if found.verdict != "cannot tell":
+        return "**better**" if found.verdict == "higher" else "**worse**"
+    more = "" if found.more_pairs is None else f", {found.more_pairs} more runs"
+    return f"**cannot tell**{more}"
