@@ -242,7 +242,7 @@ def test_a_shipped_study_is_its_values_and_people_read_a_table(
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        ([], Exit.USAGE, "one of caution, critic_heads, root_rule, simulations"),
+        ([], Exit.USAGE, "one of caution, critic_heads, prior, root_rule, simulations"),
         (["--over", "simulations=1,2", "--study", "simulations"], Exit.USAGE, "both given"),
         (["--over", "simulations=2"], Exit.USAGE, "two or more"),
         (["--over", "depth=1,2"], Exit.USAGE, "no option 'depth'"),

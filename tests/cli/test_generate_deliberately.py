@@ -184,6 +184,10 @@ def test_a_critic_and_its_dynamics_are_found_by_name_and_from_their_model(capsys
         assert "stage3" in found["deliberated"]["critic"]
         assert found["deliberation"]["fates"] == whole["deliberation"]["fates"]
         assert found["text"] == whole["text"]
+    for named in (("--critic", "stage4"), ("--run", "stage1", "--critic", "stage4")):
+        found, _ = answer(capsys, *named, *words)
+        assert ("stage1" in found["model"], "stage4" in found["deliberated"]["critic"]) == ("--run" in named, True)
+        assert found["text"] == whole["text"], "the model of stage 1 has the same weights"
     newest, _ = answer(capsys, *words)
     assert newest["model"] == whole["model"], "a whole run of stage 4 comes first"
 

@@ -10,8 +10,14 @@ import torch
 
 import think
 from think.cli.app import run
+from think.core import plugins
+from think.core.critics import critic_run
+from think.core.data.puzzles import FAMILY
 from think.core.errors import Exit
+from think.core.eval.reasoning.assembly import latent, planner
+from think.core.eval.reasoning.searching import Searching
 from think.core.planning.dynamics import Dynamics
+from think.core.runs import RunFolder
 from think.core.training import sealed
 from think.core.training.checkpoint import Checkpoints
 from think.core.training.predecessor import weights_digest
@@ -94,6 +100,32 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
     return code, capsys.readouterr().err
 
 
+def same_worlds(one: str, other: str) -> None:
+    """Two runs with critics have the same model, critic and dynamics: nodes of searches are equal to the last bit."""
+    found = []
+    for judge in (critic_run(RunFolder(Path(folder))) for folder in (one, other)):
+        thinker = think.load(judge.model)
+        asked, task = Searching(simulations=2), plugins.load(FAMILY, "path_star")
+        exact = planner(judge, thinker, task, asked.settings(task), legality=True).world
+        foreseen = latent(judge, thinker, task, asked.settings(task))
+        nodes = exact.root(torch.tensor([[1, 4, 5, 9, 7]]))
+        nodes = exact.after(nodes, torch.tensor([3]))
+        root = foreseen.dynamics.root(foreseen.read(torch.tensor([[1, 4, 5, 9, 7]])).residuals)
+        ahead = foreseen.dynamics.world.step(root, torch.tensor([3])).states
+        found.append([*nodes.parts.values(), root, ahead])
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
+def exam(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, dict[str, tuple[Any, ...]]]:
+    """The run that was asked, and of each arm what it solved and what that cost."""
+    arms = ("search", "search_latent", "best_by_critic")
+    named = [word for arm in arms for word in ("--arm", arm)]
+    found = said(capsys, "eval", "reasoning", *words, *named, "--simulations", "4", "--count", "8")
+    assert found["search"].get("prior", "model") == ("fused" if "fused" in words else "model")
+    kept = ("solved", "flops_per_puzzle", "parameters")
+    return found["run"], {arm["arm"]: tuple(arm[name] for name in kept) for arm in found["arms"]}
+
+
 def last(folder: str) -> Path:
     found = Checkpoints(Path(folder) / "checkpoints").latest()
     assert found is not None
@@ -132,6 +164,26 @@ def test_every_stage_finds_what_it_stands_on_and_the_last_one_holds_them_all(
     assert below is None
     plan = json.loads((Path(made["stage4"]["path"]) / "plan.json").read_text())
     assert plan["predecessor"]["before"]["before"]["path"].endswith("stage1")
+
+    # The last one is asked like the critic that it was made of: by itself, or beside the model that it stands on.
+    same_worlds(made["stage3"]["path"], made["stage4"]["path"])
+    judged = exam(capsys, "--critic", "stage3")
+    assert judged[0] == "stage1"
+    assert exam(capsys, "stage1", "--critic", "stage4") == judged
+    assert exam(capsys, "--critic", "stage4") == exam(capsys, "stage4") == ("stage4", judged[1])
+    _, fused = exam(capsys, "stage4", "--prior", "fused")
+    assert fused["search"][1] > judged[1]["search"][1], "the layers are weighed at every place"
+    assert fused["search"][2]["fusion"] == 2
+    for arm in ("search_latent", "best_by_critic"):
+        assert fused[arm][:2] == judged[1][arm][:2], "it has no use for them"
+    for wrong, says in (
+        (("--critic", "stage3", "--arm", "search"), "has the weight of each layer"),
+        (("--critic", "stage4", "--arm", "greedy"), "prior has no effect on greedy"),
+    ):
+        code, told = refused(capsys, "eval", "reasoning", *wrong, "--prior", "fused")
+        assert (code != 0, says in " ".join(told.split())) == (True, True), told
+    swept = said(capsys, "eval", "sweep", "stage4", "--study", "prior", "--simulations", "2", "--count", "8")
+    assert swept["values"] == ["model", "fused"]
 
     # The same data in another place are the same data.
     Path("data").rename("elsewhere")
@@ -190,6 +242,13 @@ def test_every_stage_finds_what_it_stands_on_and_the_last_one_holds_them_all(
     taught = said(capsys, "train", "stage4", "--preset", "small.toml", *distilled)
     assert made["stage4"]["held_out"]["dynamics_moved"] == 0.0
     assert taught["held_out"]["dynamics_moved"] > 0.0
+    assert exam(capsys, "--critic", "taught")[0] == "taught"
+    code, told = refused(capsys, "eval", "reasoning", "stage1", "--critic", "taught", "--arm", "search")
+    assert code == Exit.BAD_SETTINGS
+    assert "which has learned from searches" in " ".join(told.split())
+    code, told = refused(capsys, "eval", "reasoning", "other", "--critic", "stage4", "--arm", "search")
+    assert code == Exit.BAD_SETTINGS
+    assert "belongs to the model that this run holds" in " ".join(told.split())
 
     # The last one needs none of the others.
     for stage in STAGES[:-1]:
@@ -202,3 +261,4 @@ def test_every_stage_finds_what_it_stands_on_and_the_last_one_holds_them_all(
     assert not torch.equal(whole.parts.fusion.theta, torch.zeros(2)), "the weights of the layers have learned"
     assert {name.partition(".")[0] for name in tensors} == {"actions", "backbone", "critic", "dynamics", "fusion"}
     assert whole.generate("1", tokens=3, seed=1) is not None
+    assert exam(capsys, "stage4", "--prior", "fused")[0] == "stage4"

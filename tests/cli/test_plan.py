@@ -24,7 +24,7 @@ PUZZLES = distinct(TASK, SETTINGS, "test", 3, seed=0)
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runs folder with a model of small stars, two critics of it, and another model that has none."""
+    """A runs folder with a model of small stars, two critics of it, all in one, and another model that has none."""
     folder = tmp_path_factory.mktemp("plan")
     common = [
         *("--set", "model.vocabulary=96", "--set", "model.width=32", "--set", "model.layers=1"),
@@ -42,6 +42,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = [word for change in changes for word in ("--set", change)]
         words += ["--from", str(folder / below), "--out", str(folder / name)]
         assert run(["train", f"stage{stage}", *common, *words]) == Exit.DONE
+    words = [word for change in [*tiny[:2], *tiny[3:]] for word in ("--set", f"stage4.{change}")]
+    words += ["--from", str(folder / "critic"), "--out", str(folder / "whole")]
+    assert run(["train", "stage4", *common, *words]) == Exit.DONE
     copytree(folder / "stars", folder / "others")
     copytree(folder / "critic", folder / "newer")  # as old as the other, and then names decide
     return folder
@@ -115,6 +118,20 @@ def test_the_newest_critic_is_taken_and_a_run_says_whose(capsys: pytest.CaptureF
     assert "that stands on others" in capsys.readouterr().err
 
 
+def test_a_run_of_stage_4_plans_by_itself_and_with_the_policy_of_all_its_layers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["--puzzle", "1", "--simulations", "9"]
+    usual, own = _asked(capsys, "--critic", "critic", *words), _asked(capsys, "--run", "whole", *words)
+    assert "/whole/" in own["model"]
+    assert "/whole/" in own["critic"]
+    assert (own["tree"], own["search"]["prior"]) == (usual["tree"], "model")
+    assert _asked(capsys, "--critic", "whole", *words) == own
+    fused = _asked(capsys, "--prior", "fused", *words)  # the newest that has one
+    assert ("/whole/" in fused["critic"], fused["search"]["prior"]) == (True, "fused")
+    assert fused["tree"] == usual["tree"], "the model has one layer"
+
+
 def test_of_a_prompt_no_rules_are_known_and_it_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +185,8 @@ def test_people_see_a_tree_and_a_picture(tmp_path: Path, capsys: pytest.CaptureF
         (["--puzzle", "1", "--split", "train"], Exit.USAGE, "nobody trains on"),
         (["--puzzle", "1", "--svg", "nowhere/tree.svg"], Exit.INPUT_OUTPUT, "the picture cannot be written"),
         (["AB", "--critic", "stars"], Exit.BAD_SETTINGS, "trains no critic"),
+        (["AB", "--prior", "fused"], Exit.BAD_SETTINGS, "a run of stage 4"),
+        (["AB", "--prior", "critic"], Exit.USAGE, "model or fused"),
         (["AB", "--critic", "nowhere"], Exit.MISSING, "nowhere"),
         (["AB", "--critic", "newer", "--run", "others"], Exit.BAD_SETTINGS, "leave RUN out"),
     ],

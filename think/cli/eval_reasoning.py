@@ -40,6 +40,7 @@ def reasoning(
     exploration: exams.Exploration = None,
     heads: exams.Heads = exams.DEFAULT_HEADS,
     caution: exams.Caution = None,
+    prior: exams.Prior = exams.DEFAULT_PRIOR,
     rules_below: exams.RulesBelow = True,
     keep_tree: exams.KeepTree = False,
     split: exams.SplitName = "test",
@@ -55,11 +56,11 @@ def reasoning(
     if match and SEARCH not in arms:
         raise UsageError("nothing is there to match", where="--match", expected=f"--arm {SEARCH} among the arms")
     searching = Searching(
-        simulations, rule, considered, value_scale, exploration, heads_of(heads), caution, rules_below, keep_tree
+        simulations, rule, considered, value_scale, exploration, heads_of(heads), caution, rules_below, keep_tree, prior
     )
     asked = exams.ask(run, model, arms, critic, larger, searching, split, count, seed, task_settings)
     found = _measured(asked.exam, arms, samples, match=match)
-    data: dict[str, Any] = asked.as_json(critic) | {
+    data: dict[str, Any] = asked.as_json() | {
         "samples": None if match else samples,
         "larger": larger,
         "arms": [one.as_json() | ({} if one is found[0] else {"against": one.against(found[0])}) for one in found],

@@ -54,6 +54,7 @@ def sweep(
     exploration: exams.Exploration = None,
     heads: exams.Heads = exams.DEFAULT_HEADS,
     caution: exams.Caution = None,
+    prior: exams.Prior = exams.DEFAULT_PRIOR,
     rules_below: exams.RulesBelow = True,
     keep_tree: exams.KeepTree = False,
     split: exams.SplitName = "test",
@@ -70,7 +71,7 @@ def sweep(
     arms = list(dict.fromkeys(arm or DEFAULT_ARMS))
     moved, still = core.split(named, arms)
     base = Searching(
-        simulations, rule, considered, value_scale, exploration, heads_of(heads), caution, rules_below, keep_tree
+        simulations, rule, considered, value_scale, exploration, heads_of(heads), caution, rules_below, keep_tree, prior
     )
     asked = exams.ask(run, model, arms, critic, larger, base, split, count, seed, task_settings)
     through = core.sweep(named, texts, asked.exam.model.settings.layers)
@@ -82,7 +83,7 @@ def sweep(
             for place, name in enumerate(moved):
                 found[place].append(one.exam.measure(name, samples, lambda done: progress.advance(done)))
         beside = [asked.exam.measure(name, samples, lambda done: progress.advance(done)) for name in still]
-    data: dict[str, Any] = asked.as_json(critic) | {
+    data: dict[str, Any] = asked.as_json() | {
         "samples": samples,
         "larger": larger,
         "study": study,

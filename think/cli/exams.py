@@ -13,14 +13,14 @@ from think.core.errors import BadSettings, UsageError
 
 if TYPE_CHECKING:
     from think.core.assembled import Assembled
+    from think.core.critics import CriticRun as Judge
     from think.core.data.puzzles import Split
     from think.core.eval.reasoning.measure import Exam
     from think.core.eval.reasoning.searching import Searching
-    from think.core.training.predecessor import Predecessor
 
 SEARCH, LATENT = "search", "search_latent"
 DEFAULT_COUNT, DEFAULT_SAMPLES, DEFAULT_SEED = 1000, 8, 0
-DEFAULT_SIMULATIONS, DEFAULT_RULE, DEFAULT_HEADS = 64, "gumbel", "all"
+DEFAULT_SIMULATIONS, DEFAULT_RULE, DEFAULT_HEADS, DEFAULT_PRIOR = 64, "gumbel", "all", "model"
 
 
 def arms(incomplete: str) -> list[str]:
@@ -39,7 +39,10 @@ Samples = Annotated[
     int, typer.Option("--samples", min=1, help="Answers or beams for each puzzle, of arms that have several.")
 ]
 CriticRun = Annotated[
-    str | None, typer.Option("--critic", metavar="RUN", help="Run of stage 3, for arms that search or judge.")
+    str | None,
+    typer.Option(
+        "--critic", metavar="RUN", help="Run of stage 3 or 4, for arms that search or judge; a RUN of stage 4 has one."
+    ),
 ]
 Larger = Annotated[
     str | None, typer.Option("--larger", metavar="RUN", help="Another run of the task, for the arm `larger`.")
@@ -67,6 +70,14 @@ Caution = Annotated[
     float | None,
     typer.Option("--caution", help="Standard deviations of the heads off their mean; as trained when absent."),
 ]
+Prior = Annotated[
+    str,
+    typer.Option(
+        "--prior",
+        metavar="model|fused",
+        help="Policy of searches in the exact world: the model's, or that of all layers, which stage 4 has learned.",
+    ),
+]
 RulesBelow = Annotated[
     bool,
     typer.Option(
@@ -87,11 +98,11 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the puzzles and the
 
 @dataclass(frozen=True)
 class Asked:
-    """An exam and what it was made of. judge: the run of stage 3; None where no arm needs one."""
+    """An exam and what it was made of. judge: the run that has the critic; None where no arm needs one."""
 
     exam: "Exam"
     thinker: "Assembled"
-    judge: "Predecessor | None"
+    judge: "Judge | None"
     searching: "Searching"
     arms: Sequence[str]
 
@@ -111,6 +122,7 @@ class Asked:
             keep=searching.keep_tree,
             heads=searching.heads,
             caution=searching.caution,
+            prior=searching.prior,
         )
         foreseen = latent(self.judge, self.thinker, self.exam.task, search) if LATENT in self.arms else None
         return replace(self, searching=searching, exam=replace(self.exam, planner=beside, latent=foreseen))
@@ -121,8 +133,8 @@ class Asked:
         path = self.thinker.path
         return path.parent.parent if path.parent.name == "checkpoints" else None
 
-    def as_json(self, critic: str | None) -> dict[str, Any]:
-        """What was asked of whom, as results keep it. critic: what its run was called."""
+    def as_json(self) -> dict[str, Any]:
+        """What was asked of whom, as results keep it."""
         exam, judge, run = self.exam, self.judge, self.run
         return {
             "run": self.thinker.path.name if run is None else run.name,
@@ -132,7 +144,7 @@ class Asked:
             "split": exam.split,
             "count": len(exam.puzzles),
             "critic": None if judge is None else str(judge.path),
-            "critic_run": critic,
+            "critic_run": None if judge is None else judge.run,
             "search": None if judge is None else self.searching.as_json(exam.task),
             "seed": exam.seed,
             "chance": exam.task.chance(exam.settings),
@@ -155,15 +167,22 @@ def ask(
     """Puzzles that were held out from a run, and the models that answer them. Raises for what cannot be asked."""
     from think.cli.data_reasoning import task_changes
     from think.cli.generate import assemble
+    from think.core.critics import held_critic
     from think.core.data.puzzles.choice import settings_for, task_of
     from think.core.data.puzzles.items import distinct
     from think.core.eval.reasoning.measure import Exam
 
     part = held_out(split)
     searching.check()
-    _require(arms, critic, larger)
+    _refuse_unmoved(arms, searching)
+    _require_larger(arms, larger)
+    wanting = None if critic is not None else _wanting(arms)
+    if wanting is not None and run is None and model is None:
+        raise _no_critic(wanting)
     judge = None if critic is None else critic_named(critic)
-    thinker = assemble(run, model if judge is None or run is not None else judge.of("stage1").path)
+    thinker = assemble(run, model if judge is None or run is not None else judge.model)
+    if wanting is not None and (judge := held_critic(thinker)) is None:
+        raise _no_critic(wanting)
     trained = trained_on(thinker)
     refuse_its_own(trained, part)
     settings = settings_for(trained.task.kind, {**given_settings(trained.task), **task_changes(changes)})
@@ -175,27 +194,47 @@ def ask(
     return Asked(exam, thinker, judge, searching, arms).searched(searching)
 
 
-def _require(arms: Sequence[str], critic: str | None, larger: str | None) -> None:
-    """Raises UsageError for an arm that is not there or lacks what it needs, before anything is read."""
-    from think.core import plugins
-    from think.core.eval.reasoning.arms import FAMILY
+def _refuse_unmoved(arms: Sequence[str], searching: "Searching") -> None:
+    """Raises UsageError for a prior that no arm would follow."""
+    from think.core.eval.reasoning.searching import MODEL
+    from think.core.eval.reasoning.sweep import split
 
-    needs = {need: name for name in arms for need in plugins.load(FAMILY, name).needs}
-    wanting = needs.get("critic", needs.get("dynamics"))
-    if wanting is not None and critic is None:
-        raise UsageError(
-            f"{wanting} needs a trained critic, or the dynamics that one stands on",
-            where="--critic",
-            expected="a run of stage 3",
-            remedy="train one with `think train stage3 --preset NAME`, which says what it stands on; then --critic RUN",
-        )
-    if "larger" in needs and larger is None:
+    if searching.prior != MODEL:
+        split("prior", arms)
+
+
+def _wanting(arms: Sequence[str]) -> str | None:
+    """An arm that needs a critic, or the dynamics that come with one; None where no arm does."""
+    needs = _needs(arms)
+    return needs.get("critic", needs.get("dynamics"))
+
+
+def _no_critic(arm: str) -> UsageError:
+    return UsageError(
+        f"{arm} needs a trained critic, or the dynamics that one stands on",
+        where="--critic",
+        expected="a run of stage 3 or 4, or RUN itself one of stage 4",
+        remedy="train one with `think train stage3 --preset NAME`, which says what it stands on; then --critic RUN",
+    )
+
+
+def _require_larger(arms: Sequence[str], larger: str | None) -> None:
+    """Raises UsageError for an arm that needs another model, where none was named."""
+    if "larger" in _needs(arms) and larger is None:
         raise UsageError(
             "larger is System 1 of another run, and none was named",
             where="--larger",
             expected="a run that was trained on the same task",
             remedy="think runs list",
         )
+
+
+def _needs(arms: Sequence[str]) -> dict[str, str]:
+    """What arms need beside the model, each with the name of such an arm."""
+    from think.core import plugins
+    from think.core.eval.reasoning.arms import FAMILY
+
+    return {need: name for name in arms for need in plugins.load(FAMILY, name).needs}
 
 
 def held_out(split: str) -> "Split":
@@ -214,10 +253,10 @@ def refuse_its_own(trained: Any, part: "Split") -> None:
         raise BadSettings(f"this run was trained on puzzles of the {part} split", expected="another --split")
 
 
-def critic_named(name: str) -> "Predecessor":
-    """The run of stage 3 of that name. Raises as `critic_run` does."""
+def critic_named(name: str) -> "Judge":
+    """The run of stage 3 or 4 of that name. Raises as `critic_run` does."""
     from think.cli import environment
-    from think.core.eval.reasoning.assembly import critic_run
+    from think.core.critics import critic_run
     from think.core.runs import RunFolder
 
     return critic_run(RunFolder.open(environment.runs_folder(), name))

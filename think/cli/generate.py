@@ -60,7 +60,8 @@ def generate(
         bool, typer.Option("--deliberate", help="Search beside the text, and inject what is planned into its state.")
     ] = False,
     critic: Annotated[
-        str | None, typer.Option("--critic", metavar="RUN", help="Run of stage 3 whose critic and dynamics deliberate.")
+        str | None,
+        typer.Option("--critic", metavar="RUN", help="Run of stage 3 or 4 whose critic and dynamics deliberate."),
     ] = None,
     simulations: Annotated[int | None, typer.Option("--simulations", min=1, help="Of each search.")] = None,
     considered: Annotated[

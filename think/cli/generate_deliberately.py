@@ -47,7 +47,7 @@ def find(run: str | None, model: Path | None, critic: str | None) -> "Deliberato
     from think.cli.exams import critic_named
     from think.cli.generate import assemble
     from think.cli.plan import critic_for
-    from think.core.deliberator import expect_recurrent, held_by, trained_beside
+    from think.core.deliberator import expect_recurrent, held_by
     from think.core.predecessors import candidates
 
     judge = None if critic is None else critic_named(critic)
@@ -58,7 +58,7 @@ def find(run: str | None, model: Path | None, critic: str | None) -> "Deliberato
         if whole is not None:
             model = whole.path
         elif judge is not None:
-            model = judge.of("stage1").path
+            model = judge.model
     thinker = assemble(run, model)
     expect_recurrent(thinker)
     if judge is None and (held := held_by(thinker)) is not None:
@@ -68,9 +68,9 @@ def find(run: str | None, model: Path | None, critic: str | None) -> "Deliberato
             "this model has no critic beside it",
             where=str(thinker.path),
             expected="a run of stage 4, or a critic of this model",
-            remedy="name the run of stage 3 that was trained on it: --critic RUN",
+            remedy="name the run of stage 3 that was trained on it, or one of stage 4: --critic RUN",
         )
-    return trained_beside(judge if judge is not None else critic_for(None, run), thinker)
+    return (judge if judge is not None else critic_for(None, run)).beside(thinker)
 
 
 def settings_of(held: "Deliberator", flags: Mapping[str, object], changes: Sequence[str]) -> "BesideSettings":

@@ -7,15 +7,15 @@ import typer
 
 from think.cli.console import Branching, console
 from think.cli.data_reasoning import TaskSettings
-from think.cli.exams import DEFAULT_SEED, DEFAULT_SIMULATIONS
+from think.cli.exams import DEFAULT_PRIOR, DEFAULT_SEED, DEFAULT_SIMULATIONS, Prior
 from think.cli.options import Json
 from think.core.errors import Missing, UsageError
 
 if TYPE_CHECKING:
     from think.core.assembled import Assembled
+    from think.core.critics import CriticRun
     from think.core.data.puzzles import Environment, Puzzle, Task
     from think.core.planning.outline import Branch
-    from think.core.training.predecessor import Predecessor
 
 DEFAULT_DEPTH, DEFAULT_MOST, DEFAULT_SPLIT = 6, 5, "test"
 DEEPEST = 100
@@ -34,10 +34,11 @@ def plan(
     task_settings: TaskSettings = None,
     critic: Annotated[
         str | None,
-        typer.Option("--critic", metavar="RUN", help="Run of stage 3; the newest finished one when absent."),
+        typer.Option("--critic", metavar="RUN", help="Run of stage 3 or 4; the newest of stage 3 when absent."),
     ] = None,
     run: Annotated[
-        str | None, typer.Option("--run", metavar="RUN", help="Run of stage 1 whose newest critic is meant.")
+        str | None,
+        typer.Option("--run", metavar="RUN", help="Run of stage 1 whose newest critic is meant, or one of stage 4."),
     ] = None,
     simulations: Annotated[int, typer.Option("--simulations", min=1, help="Of the search.")] = DEFAULT_SIMULATIONS,
     considered: Annotated[
@@ -53,6 +54,7 @@ def plan(
             help="Of --puzzle: whether the rules say what is legal within the search, or at its root alone.",
         ),
     ] = True,
+    prior: Prior = DEFAULT_PRIOR,
     depth: Annotated[int, typer.Option("--depth", min=1, max=DEEPEST, help="Levels shown.")] = DEFAULT_DEPTH,
     most: Annotated[int, typer.Option("--most", min=1, help="Children shown of a node.")] = DEFAULT_MOST,
     svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Draw the tree there as well.")] = None,
@@ -62,17 +64,17 @@ def plan(
     text = _typed(prompt, puzzle)
     if puzzle is None:
         _only_for_puzzles(split, seed, task_settings, rules_below)
-    judge = critic_for(critic, run)
+    judge = critic_for(critic, run, prior)
     thinker, task, asked, rules, facts = _asked(judge, run, puzzle, split, seed, task_settings)
     from think.core.data.puzzles.encoding import Encoding
     from think.core.eval.reasoning import lookahead
     from think.core.eval.reasoning.assembly import planner
     from think.core.eval.reasoning.searching import Searching
 
-    search = Searching(simulations, considered=considered, value_scale=value_scale).settings(task)
+    search = Searching(simulations, considered=considered, value_scale=value_scale, prior=prior).settings(task)
     legality = rules_below and rules is not None
     planned = lookahead.plan(
-        planner(judge, thinker, task, search, legality=legality),
+        planner(judge, thinker, task, search, legality=legality, prior=prior),
         Encoding(task, thinker.tokenizer),
         asked.prompt() if asked is not None else text,
         rules,
@@ -85,7 +87,7 @@ def plan(
         "critic": str(judge.path),
         **facts,
         "prompt": asked.prompt() if asked is not None else text,
-        "search": planned.search.model_dump(mode="json"),
+        "search": planned.search.model_dump(mode="json") | {"prior": prior},
         "rules": "none" if rules is None else "below the root" if legality else "at the root",
         "considered": int(planned.found.considered[0]),
         "evaluations": int(planned.found.evaluations[0]),
@@ -136,23 +138,27 @@ def _only_for_puzzles(split: str | None, seed: int | None, changes: list[str] | 
         )
 
 
-def critic_for(critic: str | None, run: str | None) -> "Predecessor":
-    """The run of stage 3 that was named, else the newest finished one, of those that stand on `run` if that was named.
+def critic_for(critic: str | None, run: str | None, prior: str = DEFAULT_PRIOR) -> "CriticRun":
+    """The run with a critic that was named, or is meant.
 
+    Without a name: that of `run` if it is of stage 4, else the newest finished run of stage 3, of those that stand on
+    `run` if that was named; the newest of stage 4 where there is none, or where its policy of all layers is asked for.
     Raises Missing where there is none, and BadSettings when what was named is of another stage.
     """
     from think.cli import environment
     from think.cli.exams import critic_named
-    from think.core.predecessors import candidates, read
+    from think.core.critics import critic_run
+    from think.core.predecessors import candidates
     from think.core.runs import RunFolder
 
     if critic is not None:
         return critic_named(critic)
     root = environment.runs_folder()
     below = None if run is None else RunFolder.open(root, run)
-    for folder in candidates(root, "stage3"):
-        found = read(folder)
-        if below is None or below.path.resolve() in found.of("stage1").path.resolve().parents:
+    stages = ("stage3", "stage4") if prior == DEFAULT_PRIOR else ("stage4", "stage3")
+    for folder in (folder for stage in stages for folder in candidates(root, stage)):
+        found = critic_run(folder)
+        if below is None or below.path.resolve() in found.model.resolve().parents:
             console.note(f"critic {found.path}")
             return found
     whose = "" if below is None else f" that stands on {below.name}"
@@ -165,7 +171,7 @@ def critic_for(critic: str | None, run: str | None) -> "Predecessor":
 
 
 def _asked(
-    judge: "Predecessor",
+    judge: "CriticRun",
     run: str | None,
     number: int | None,
     split: str | None,
@@ -181,7 +187,7 @@ def _asked(
     from think.core.data.puzzles.items import distinct
 
     part = held_out(DEFAULT_SPLIT if split is None else split)
-    thinker = assemble(run, None if run is not None else judge.of("stage1").path)
+    thinker = assemble(run, None if run is not None else judge.model)
     trained = trained_on(thinker)
     settings = settings_for(trained.task.kind, {**given_settings(trained.task), **task_changes(changes)})
     task, facts = task_of(settings), {"task": settings.model_dump(mode="json")}

@@ -21,6 +21,11 @@ PLAN_KEY = "predecessor"
 
 def read(folder: RunFolder) -> Predecessor:
     """A run as something to stand on. Raises Missing without a checkpoint, BadData when a part of it is damaged."""
+    return _read(folder, newest_checkpoint(folder))
+
+
+def newest_checkpoint(folder: RunFolder) -> Path:
+    """The newest good checkpoint of a run. Raises Missing without any, BadData where every one is damaged."""
     found = Checkpoints(folder.checkpoints).find() if folder.checkpoints.is_dir() else None
     if found is None:
         raise Missing(
@@ -29,7 +34,7 @@ def read(folder: RunFolder) -> Predecessor:
             expected="a run with a checkpoint",
             remedy="wait for its first checkpoint, or name another run",
         )
-    return _read(folder, found.path)
+    return found.path
 
 
 def recorded(folder: RunFolder) -> Predecessor | None:

@@ -18,7 +18,8 @@ from think.core.models.thinking import Thinking
 from think.core.planning import reference
 from think.core.planning.controls import identity, shuffled_values
 from think.core.planning.critic import Critic, CriticSettings, LinearHead, MlpHead
-from think.core.planning.exact import BACKBONE, CRITIC_BACKBONE, HEADS, ExactWorld, Nodes
+from think.core.planning.exact import BACKBONE, CRITIC_BACKBONE, FUSED, HEADS, ExactWorld, Nodes
+from think.core.planning.fusion import Fusion
 from think.core.planning.legality import Legality
 from think.core.planning.rules import Gumbel, SearchSettings
 from think.core.planning.search import search
@@ -128,6 +129,57 @@ def test_every_node_is_what_one_pass_gives(backbone: str, period: int | None, an
     """Also where StateNorm falls due at different depths of one tree, and attention has forgotten the prompt."""
     exact = world(backbone, period, anchors)
     assert agree(exact, sought(exact, exact.root(prompts()))) >= 3
+
+
+def fused(exact: ExactWorld, theta: Sequence[float]) -> ExactWorld:
+    """The same world, whose policy is that of all layers."""
+    fusion = Fusion(3)
+    with torch.no_grad():
+        fusion.theta.copy_(torch.tensor(theta))
+    return ExactWorld(exact.model, exact.critic, exact.actions, end=exact.end, fusion=fusion)
+
+
+def test_a_fused_policy_is_the_head_on_the_weighed_layers_and_values_stay() -> None:
+    plain = world()
+    weighed = fused(plain, (0.5, -0.3, 0.1))
+    tree, shares = sought(weighed, weighed.root(prompts())), torch.tensor([0.5, -0.3, 0.1]).softmax(0)
+    for position, node, path in nodes_of(tree):
+        tokens = torch.cat([prompts()[position], TOKENS[torch.tensor(path, dtype=torch.int64)]]).unsqueeze(0)
+        with torch.no_grad():
+            layers = plain.model.residuals(tokens)[0][0, -1]
+            whole = sum(share * layer for share, layer in zip(shares, layers, strict=True))
+            expected = plain.model.logits(plain.model.norm(whole))[TOKENS]
+        assert tree.logits[position, node].tolist() == pytest.approx(expected.tolist(), abs=2e-4)
+        value = whole_passes(plain, [(position, path)])[position, path][1]
+        assert float(tree.evaluated[position, node]) == pytest.approx(value, abs=2e-5)
+    assert weighed.used[FUSED] == weighed.used[HEADS]
+    assert plain.used[FUSED] == 0
+
+
+def test_weights_that_differ_give_other_policies_and_the_last_layer_alone_the_models_own() -> None:
+    plain = world()
+    nodes = plain.root(prompts())
+    usual = plain.evaluate(nodes).logits
+    for theta, same in (((0.0, 0.0, 0.0), False), ((0.0, 0.0, 1.0), False), ((0.0, 0.0, 200.0), True)):
+        other = fused(plain, theta)
+        asked = other.root(prompts())
+        assert torch.equal(other.evaluate(asked).logits, usual) is same
+        assert torch.equal(other.worth(asked), plain.worth(nodes))
+    equal, leaning = (fused(plain, theta) for theta in ((0.0, 0.0, 0.0), (0.0, 0.0, 1.0)))
+    assert not torch.allclose(*(one.evaluate(one.root(prompts())).logits for one in (equal, leaning)))
+
+
+def test_a_world_without_rules_ends_where_the_fused_policy_ends() -> None:
+    ends = []
+    for weighed in (world(end=11), fused(world(end=11), (8.0, 0.0, 0.0))):
+        ended = weighed.root(prompts(8)).parts["ended"]
+        ends.append(ended)
+        with torch.no_grad():
+            layers = weighed.model.residuals(prompts(8))[0][:, -1]
+            stream = layers[:, -1] if weighed.fusion is None else weighed.fusion(layers)
+            logits = weighed.model.logits(weighed.model.norm(stream))
+        assert torch.equal(ended, logits[:, 11] > logits[:, TOKENS].amax(1))
+    assert not torch.equal(*ends)
 
 
 def test_the_search_over_it_is_that_of_the_reference() -> None:

@@ -1,8 +1,9 @@
 """The exact world: the backbone's own step. A node is what the backbone carries from token to token.
 
 A recurrent state has one size wherever the node is, so nodes of all depths are stacked and stepped together; the policy
-is the logits of the actions, the value is the critic's. Nodes stand at different places of the stream: those at which
-StateNorm is due are normed before their step and the others are not, as in one pass over all tokens.
+is the logits of the actions, by the last layer or by all layers fused, and the value is the critic's. Nodes stand at
+different places of the stream: those at which StateNorm is due are normed before their step and the others are not, as
+in one pass over all tokens.
 
 No rules are asked whether anything is solved. With `Legality` a node without legal actions is closed, and is worth what
 the critic says. Without, the model's policy is all there is: where `end` is likelier than every action, the world ends,
@@ -22,12 +23,14 @@ from torch import Tensor
 from think.core.models.state import State
 from think.core.models.thinking import Thinking
 from think.core.planning.critic import Critic, Judges
+from think.core.planning.fusion import Fusion
 from think.core.planning.legality import Legality
 from think.core.planning.shelf import Named, shelve
 from think.core.planning.world import Evaluation, Transition, World
 
-BACKBONE, CRITIC_BACKBONE, HEADS = "backbone", "critic_backbone", "critic"
-"What is counted: tokens read by the policy's backbone and by the critic's own, and positions that the heads judged."
+BACKBONE, CRITIC_BACKBONE, HEADS, FUSED = "backbone", "critic_backbone", "critic", "fusion"
+"""What is counted: tokens read by the policy's backbone and by the critic's own, positions that the heads judged, and
+positions at which the layers were fused."""
 
 POSITION, LOGITS, VALUES, ENDED = "position", "logits", "values", "ended"
 _POLICY, _CRITIC = "policy.", "critic."
@@ -131,6 +134,7 @@ class ExactWorld:
     actions   token of each action
     end       token that ends an answer, for a world that knows no rules; None: nothing ends there
     judges    how the critic's heads become one number; None: as its settings say
+    fusion    weights of the layers in the policy; None: it is that of the last layer, the model's own
     used      what was computed so far, by the names above
     """
 
@@ -142,9 +146,11 @@ class ExactWorld:
         *,
         end: int | None = None,
         judges: Judges | None = None,
+        fusion: Fusion | None = None,
     ):
         self.model, self.critic, self.actions, self.end = model, critic, actions, end
         self.judges = critic.judges if judges is None else judges
+        self.fusion = fusion
         self.used: Counter[str] = Counter()
 
     @torch.no_grad()
@@ -234,7 +240,7 @@ class ExactWorld:
         judged: Float[Tensor, "T L D"],
         rules: Legality | None,
     ) -> Nodes:
-        logits = self.model.logits(self.model.norm(read[:, -1])).float()
+        logits = self._policy(read).float()
         parts[LOGITS] = logits[:, self.actions]
         parts[ENDED] = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
         if self.end is not None:
@@ -242,6 +248,13 @@ class ExactWorld:
         parts[VALUES] = self.critic.values(judged).float()
         self.used[HEADS] += len(judged)
         return Nodes(parts, rules)
+
+    def _policy(self, read: Float[Tensor, "T L D"]) -> Float[Tensor, "T V"]:
+        """Scores of every token id."""
+        if self.fusion is None:
+            return self.model.logits(self.model.norm(read[:, -1]))
+        self.used[FUSED] += len(read)
+        return self.fusion.logits(self.model, read)
 
 
 def _last_of(model: Thinking, tokens: Int[Tensor, "B P"]) -> tuple[Float[Tensor, "B L D"], State]:

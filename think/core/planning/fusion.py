@@ -42,6 +42,6 @@ class Fusion(nn.Module):
         """The layers as one residual stream."""
         return torch.einsum("...ld,l->...d", residuals, self.weights)
 
-    def logits(self, model: Thinking, residuals: Float[Tensor, "B T L D"]) -> Float[Tensor, "B T V"]:
+    def logits(self, model: Thinking, residuals: Float[Tensor, "*N L D"]) -> Float[Tensor, "*N V"]:
         """Scores of every token id, through the norm and the head of the backbone whose residuals these are."""
         return model.logits(model.norm(self(residuals)))

@@ -71,6 +71,15 @@ def test_the_page_tells_rule_heads_and_caution_apart() -> None:
     assert "heads" not in text("T", [_result(_arm("search", 90))], "plots")
 
 
+def test_the_page_says_whose_policy_was_searched_where_it_is_not_the_models_own() -> None:
+    usual, fused = _result(_arm("search", 90)), _result(_arm("search", 90))
+    fused["search"] = fused["search"] | {"prior": "fused"}
+    page = text("T", [fused], "plots")
+    assert "| 8, 1, prior fused |" in page
+    assert "the policy is that of all layers, fused" in page
+    assert "fused" not in text("T", [usual], "plots")
+
+
 def test_every_arm_is_drawn(tmp_path: Path) -> None:
     drawn = plot(_result(_arm("search", 90), _arm("greedy", 20), _arm("random_legal", 10, flops_per_puzzle=0.0)))
     assert drawn.startswith(b"<?xml")

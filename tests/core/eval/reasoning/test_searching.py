@@ -7,11 +7,13 @@ import torch
 
 from tests.core.eval.reasoning.test_arms import SETTINGS, TASK, _answers, _player, _rules
 from think.core.errors import BadSettings, UsageError
+from think.core.eval.reasoning import costs
 from think.core.eval.reasoning.planner import Planner
 from think.core.eval.reasoning.player import Player
 from think.core.eval.reasoning.searching import Searching, heads_of, heads_said
 from think.core.planning.critic import Judges
-from think.core.planning.exact import ExactWorld
+from think.core.planning.exact import FUSED, HEADS, ExactWorld
+from think.core.planning.fusion import Fusion
 from think.core.planning.rules import Gumbel, Puct
 
 
@@ -38,9 +40,9 @@ def test_what_is_asked_is_what_the_search_is_told() -> None:
 
 
 def test_heads_and_caution_are_told_where_they_were_asked_for() -> None:
-    assert not {"heads", "caution"} & set(Searching().as_json(TASK))
-    told = Searching(heads=(0, 1), caution=0.5, rules_below=False).as_json(TASK)
-    assert (told["heads"], told["caution"], told["rules_below"]) == ([0, 1], 0.5, False)
+    assert not {"heads", "caution", "prior"} & set(Searching().as_json(TASK))
+    told = Searching(heads=(0, 1), caution=0.5, rules_below=False, prior="fused").as_json(TASK)
+    assert (told["heads"], told["caution"], told["rules_below"], told["prior"]) == ([0, 1], 0.5, False, "fused")
     assert "keep_tree" not in told
     assert Searching(keep_tree=True).as_json(TASK)["keep_tree"] is True
 
@@ -49,6 +51,7 @@ def test_heads_and_caution_are_told_where_they_were_asked_for() -> None:
     ("asked", "says"),
     [
         (Searching(rule="uct"), "no rule 'uct'"),
+        (Searching(prior="critic"), "no prior 'critic'"),
         (Searching(rule="puct", considered=4), "--considered is of the rule gumbel"),
         (Searching(rule="puct", value_scale=1.0), "--value-scale is of the rule gumbel"),
         (Searching(exploration=1.0), "--exploration is of the rule puct"),
@@ -92,6 +95,29 @@ def test_each_changes_what_a_search_plays(other: Searching) -> None:
     usual, changed = (_with(_player(), asked) for asked in (Searching(6), other))
     assert _answers("search", usual).actions == _answers("search", _player()).actions
     assert _answers("search", changed).actions != _answers("search", usual).actions
+
+
+def _fused(theta: tuple[float, float]) -> Player:
+    """The same player, whose searches follow the policy of both layers and hardly heed values."""
+    found, fusion = _with(_player(), Searching(6, value_scale=0.01)), Fusion(2)
+    old = found.planned
+    with torch.no_grad():
+        fusion.theta.copy_(torch.tensor(theta))
+    world = ExactWorld(old.world.model, old.world.critic, old.world.actions, fusion=fusion)
+    found.planner = replace(old, world=world)
+    return found
+
+
+def test_a_fused_policy_changes_what_a_search_plays_and_is_paid_for() -> None:
+    usual, other, last = _with(_player(), Searching(6, value_scale=0.01)), _fused((200.0, 0.0)), _fused((0.0, 200.0))
+    answers = [_answers("search", one) for one in (usual, other, last)]
+    assert answers[1].actions != answers[0].actions
+    assert answers[2].actions == answers[0].actions, "the last layer alone is the model's own policy"
+    found = [costs.counted(one) for one in (usual, last)]
+    assert found[1] - found[0] == {FUSED: found[0][HEADS]}
+    assert costs.flops(last) - costs.flops(usual) == found[0][HEADS] * 2 * 2 * 16  # two layers of width 16
+    assert costs.parameters(last) == costs.parameters(usual) | {FUSED: 2}
+    assert last.planned.fresh().world.fusion is last.planned.world.fusion
 
 
 def test_heads_judge_the_answers_of_arms_that_do_not_search() -> None:

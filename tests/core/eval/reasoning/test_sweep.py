@@ -30,6 +30,7 @@ def _solved(*counts: int, arm: str = "search", of: int = 200) -> list[Measured]:
         ("exploration", ["2", "1"], (1.0, 2.0)),
         ("caution", ["0", "1"], (0.0, 1.0)),
         ("rule", ["puct", "gumbel"], ("puct", "gumbel")),
+        ("prior", ["model", "fused"], ("model", "fused")),
         ("heads", ["all", "each", "0+2"], (None, (0,), (1,), (2,), (0, 2))),
     ],
 )
@@ -53,6 +54,7 @@ def test_values_from_words(over: str, texts: list[str], values: tuple[Any, ...])
         ("simulations", ["0", "4"], "'0' is no value of simulations"),
         ("simulations", ["1.5", "4"], "whole number"),
         ("rule", ["gumbel", "uct"], "gumbel or puct"),
+        ("prior", ["model", "critic"], "model or fused"),
         ("heads", ["all", "first"], "heads 'first'"),
         ("heads", ["each", "0"], "each of them once"),
         ("value_scale", ["a", "b"], "a number"),
@@ -74,6 +76,7 @@ def test_arms_that_an_option_does_not_move_are_asked_once() -> None:
     arms = ["search", "best_by_critic", "greedy", "search_latent"]
     assert split("simulations", arms) == (["search", "search_latent"], ["best_by_critic", "greedy"])
     assert split("heads", arms) == (["search", "best_by_critic"], ["greedy", "search_latent"])
+    assert split("prior", arms) == (["search"], ["best_by_critic", "greedy", "search_latent"])
     with pytest.raises(UsageError, match="simulations has no effect on greedy"):
         split("simulations", ["greedy"])
 

@@ -10,7 +10,7 @@ from think.core.eval.reasoning.player import Player
 from think.core.models.count import flops_per_token
 from think.core.models.thinking import Thinking
 from think.core.planning.critic import Critic
-from think.core.planning.exact import BACKBONE, CRITIC_BACKBONE, HEADS
+from think.core.planning.exact import BACKBONE, CRITIC_BACKBONE, FUSED, HEADS, ExactWorld
 
 TRAINING = 3
 "A forward pass is a third of what training a token costs."
@@ -34,8 +34,9 @@ def flops(player: Player) -> int:
     """Of all that was counted."""
     found, prices = counted(player), {BACKBONE: per_token(player.model)}
     if player.planner is not None:
-        critic = player.planner.world.critic
-        prices |= {CRITIC_BACKBONE: per_token_of_critic(critic), HEADS: 2 * critic.parameters_of_heads()}
+        world = player.planner.world
+        prices |= {CRITIC_BACKBONE: per_token_of_critic(world.critic), HEADS: 2 * world.critic.parameters_of_heads()}
+        prices[FUSED] = per_fusion(world)
     if player.latent is not None:
         prices |= player.latent.prices
     if player.larger is not None:
@@ -62,11 +63,19 @@ def per_token_of_critic(critic: Critic) -> int:
     return per_token(critic.backbone) - 2 * sizes.vocabulary * sizes.width
 
 
+def per_fusion(world: ExactWorld) -> int:
+    """The layers of one place as one residual stream; its norm and its logits are those of a token that is read."""
+    sizes = world.model.settings
+    return 2 * sizes.layers * sizes.width
+
+
 def parameters(player: Player) -> dict[str, int]:
     """Weights of each part, shared ones once."""
     found = {BACKBONE: sum(p.numel() for p in player.model.parameters())}
     if player.planner is not None:
         found["critic"] = sum(p.numel() for p in player.planner.world.critic.parameters())
+        if player.planner.world.fusion is not None:
+            found[FUSED] = sum(p.numel() for p in player.planner.world.fusion.parameters())
     if player.latent is not None:
         found["dynamics"] = sum(p.numel() for p in player.latent.dynamics.parameters())
     if player.larger is not None:

@@ -137,13 +137,15 @@ def _weighed(result: Result) -> str:
         return ""
     rule = search["rule"]
     weight = f"{rule['value_scale']:g}" if rule["kind"] == "gumbel" else str(rule["kind"])
-    return ", ".join([str(search["simulations"]), weight, *_judging(search)])
+    return ", ".join([str(search["simulations"]), weight, *_asked(search)])
 
 
-def _judging(search: Mapping[str, Any]) -> Iterator[str]:
+def _asked(search: Mapping[str, Any]) -> Iterator[str]:
     if "heads" in search:
         yield f"heads {'+'.join(map(str, search['heads']))}"
     if "caution" in search:
         yield f"caution {search['caution']:g}"
     if search.get("keep_tree"):
         yield "tree kept"
+    if "prior" in search:
+        yield f"prior {search['prior']}"

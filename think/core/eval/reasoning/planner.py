@@ -41,7 +41,7 @@ class Planner:
     def fresh(self) -> "Planner":
         """The same, of which nothing has been computed yet."""
         old = self.world
-        world = ExactWorld(old.model, old.critic, old.actions, end=old.end, judges=old.judges)
+        world = ExactWorld(old.model, old.critic, old.actions, end=old.end, judges=old.judges, fusion=old.fusion)
         return replace(self, world=world)
 
     def foreseen(self) -> World[Nodes]:

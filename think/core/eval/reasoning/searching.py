@@ -14,6 +14,10 @@ SIMULATIONS, CONSIDERED, VALUE_SCALE = 64, 16, 1.0
 GUMBEL, PUCT = "gumbel", "puct"
 RULES = (GUMBEL, PUCT)
 
+MODEL, FUSED = "model", "fused"
+PRIORS = (MODEL, FUSED)
+"The policy of searches in the exact world: the model's own, or that of all its layers, learned in stage 4."
+
 
 @dataclass(frozen=True)
 class Searching:
@@ -24,6 +28,7 @@ class Searching:
     heads, caution            of the critic: the layers whose heads judge, and how cautiously
     rules_below               below the root of a search, the rules say what is legal
     keep_tree                 a search goes on with what the one before it foresaw below the action that was taken
+    prior                     whose policy a search in the exact world follows
     """
 
     simulations: int = SIMULATIONS
@@ -35,6 +40,7 @@ class Searching:
     caution: float | None = None
     rules_below: bool = True
     keep_tree: bool = False
+    prior: str = MODEL
 
     def settings(self, task: Task) -> SearchSettings:
         """Without noise. Raises UsageError as `check` does, and BadSettings for what no search of the task can do."""
@@ -47,6 +53,8 @@ class Searching:
         """Raises UsageError for what no search and no critic can do, and for what would do nothing."""
         if self.rule not in RULES:
             raise UsageError(f"no rule {self.rule!r}", where="--rule", expected=" or ".join(RULES))
+        if self.prior not in PRIORS:
+            raise UsageError(f"no prior {self.prior!r}", where="--prior", expected=" or ".join(PRIORS))
         of_gumbel = {"--considered": self.considered, "--value-scale": self.value_scale}
         for name, value in ({"--exploration": self.exploration} if self.rule == GUMBEL else of_gumbel).items():
             if value is not None:
@@ -67,7 +75,7 @@ class Searching:
             )
 
     def as_json(self, task: Task) -> dict[str, Any]:
-        """The settings of the search; of the critic's heads only what was asked for."""
+        """The settings of the search; of the critic's heads and of the prior only what was asked for."""
         asked: dict[str, Any] = {"rules_below": self.rules_below}
         if self.heads is not None:
             asked["heads"] = list(self.heads)
@@ -75,6 +83,8 @@ class Searching:
             asked["caution"] = self.caution
         if self.keep_tree:
             asked["keep_tree"] = True
+        if self.prior != MODEL:
+            asked["prior"] = self.prior
         return self.settings(task).model_dump(mode="json") | asked
 
     def _rule(self, actions: int) -> Gumbel | Puct:

@@ -13,7 +13,7 @@ from think.core import plugins
 from think.core.errors import UsageError
 from think.core.eval.reasoning.arms import FAMILY, Arm
 from think.core.eval.reasoning.measure import Measured
-from think.core.eval.reasoning.searching import RULES, Searching, heads_of, heads_said
+from think.core.eval.reasoning.searching import PRIORS, RULES, Searching, heads_of, heads_said
 from think.core.statistics import holm
 
 Verdict = Literal["more", "fewer", "cannot tell"]
@@ -54,6 +54,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _searches_exactly(arm: Arm) -> bool:
+    return arm.searches and "critic" in arm.needs
+
+
+def _prior(text: str) -> str:
+    if text not in PRIORS:
+        raise ValueError("no such prior")
+    return text
+
+
 def _rule(text: str) -> str:
     if text not in RULES:
         raise ValueError("no such rule")
@@ -68,6 +78,7 @@ OPTIONS: Mapping[str, Option] = {
     "rule": Option(_rule, ordered=False, moves=_searches),
     "heads": Option(heads_of, ordered=False, moves=_judged),
     "caution": Option(float, ordered=True, moves=_judged),
+    "prior": Option(_prior, ordered=False, moves=_searches_exactly),
 }
 
 
@@ -137,6 +148,8 @@ def _option(over: str) -> Option:
 def _expected(over: str) -> str:
     if over == "rule":
         return " or ".join(RULES)
+    if over == "prior":
+        return " or ".join(PRIORS)
     if over == "heads":
         return "all, each, or layers such as 0 or 0+2"
     return "a whole number from 1 on" if OPTIONS[over].parse is _count else "a number"

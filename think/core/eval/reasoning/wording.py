@@ -9,7 +9,7 @@ CONTROL = f"{SEARCH}_"
 
 
 def searched(search: Mapping[str, Any], without: str = "") -> str:
-    """How it was searched, and which heads of the critic judged where that was asked for.
+    """How it was searched, and which heads of the critic judged, or whose policy, where that was asked for.
 
     without: an option that had more than one value, and is left out
     """
@@ -28,6 +28,8 @@ def searched(search: Mapping[str, Any], without: str = "") -> str:
         parts["caution"] = f"{search['caution']:g} standard deviations of the heads taken off"
     if search.get("keep_tree"):
         parts["keep_tree"] = "what was foreseen is kept from choice to choice"
+    if "prior" in search:
+        parts["prior"] = "the policy is that of all layers, fused"
     return f"Search: {', '.join(part for name, part in parts.items() if name != without)}."
 
 

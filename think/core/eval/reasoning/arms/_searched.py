@@ -15,7 +15,7 @@ class Walk(Protocol):
     """Where the model stands in each row, and how it looks ahead from there."""
 
     def scores(self, legal: Bool[Tensor, "B A"]) -> Float[Tensor, "B A"]:
-        """The model's log-probabilities of the legal actions."""
+        """Log-probabilities of the legal actions, by the policy that is searched."""
         ...
 
     def choose(self, rows: Int[Tensor, " N"], legal: Bool[Tensor, "N A"]) -> Int[Tensor, " N"]:
