@@ -1,5 +1,6 @@
 """The run that a stage stands on: the one named, the one recorded, else the newest finished one that fits."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,8 @@ def find(
                 f"{stage} stands on {after}, and this is a run of {found.stage}",
                 where=str(folder.path),
                 expected=f"a run of {after}",
-                remedy=f"leave out --from to take the newest one that fits, or make one: {_command(after, preset)}",
+                remedy=f"leave out --from to take the newest one that fits, or make one: "
+                f"{_command(after, preset, resolved)}",
             )
         _refuse_another_shape(folder, found, resolved, digests)
         if folder.summary().state != "finished":
@@ -50,12 +52,13 @@ def find(
         recorded = predecessors.recorded(going_on)
         if recorded is not None:
             return recorded
-    found = _newest(stage, after, root, preset, digests)
+    found = _newest(stage, after, root, digests, _command(after, preset, resolved))
     console.note(f"{stage} stands on {found.run}, the newest finished run of {after} that fits, at step {found.step:,}")
     return found
 
 
-def _newest(stage: str, after: str, root: Path, preset: str, digests: Mapping[str, str]) -> "Predecessor":
+def _newest(stage: str, after: str, root: Path, digests: Mapping[str, str], command: str) -> "Predecessor":
+    """The newest that fits. command: makes one. Raises Missing without any."""
     from think.core import predecessors
     from think.core.errors import Missing
 
@@ -71,7 +74,7 @@ def _newest(stage: str, after: str, root: Path, preset: str, digests: Mapping[st
         f"{stage} stands on {after}, and no finished run of it has this model, tokenizer and data{seen}",
         where=str(root),
         expected=f"a finished run of {after} with these very settings of model and tokenizer, on these data",
-        remedy=_command(after, preset),
+        remedy=command,
     )
 
 
@@ -110,5 +113,13 @@ def _refuse_another_shape(
     )
 
 
-def _command(stage: str, preset: str) -> str:
-    return f"think train {stage} --preset {preset}"
+def _command(stage: str, preset: str, resolved: "Resolved[RunSettings]") -> str:
+    """What makes a run of a stage that fits: with whatever was said of model, tokenizer and data."""
+    from think.presets.literals import literal
+
+    words = ["think", "train", stage, "--preset", preset]
+    for key, value in resolved.overrides.items():
+        if value.origin.layer != "environment" and key.partition(".")[0] in ("model", "tokenizer", "data"):
+            said = key == "data.path" and value.origin.layer == "flag"
+            words += ["--data", str(value.raw)] if said else ["--set", f"{key}={literal(value.raw)}"]
+    return shlex.join(words)
