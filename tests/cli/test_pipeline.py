@@ -144,9 +144,9 @@ def test_every_stage_finds_what_it_stands_on_and_the_last_one_holds_them_all(
     code, told = refused(capsys, "train", "stage2", "--preset", "small.toml")
     assert code == Exit.MISSING
     assert "think train stage1 --preset small.toml" in told
-    otherwise = ("--data", "./data", "--set", "model.gamma=0.2", "--set", "stage2.steps=4")
+    otherwise = ("--data", "data", "--set", "model.gamma=0.2", "--set", "stage2.steps=4")
     _, told = refused(capsys, "train", "stage2", "--preset", "small.toml", *otherwise)
-    assert "remedy: think train stage1 --preset small.toml --set model.gamma=0.2 --data ./data\n" in told
+    assert "remedy: think train stage1 --preset small.toml --set model.gamma=0.2 --data data\n" in told
     code, told = refused(capsys, "train", "stage2", "--preset", "shakespeare_char")
     assert code == Exit.BAD_SETTINGS
     assert "no [stage2]" in told
