@@ -108,3 +108,27 @@ def test_a_study_gives_what_was_not_asked_for(run: Path, tmp_path: Path, capsys:
     assert data["plan_tokens"] == 4
     assert think([*asked, "--study", "rates"]) == Exit.MISSING
     assert "injection_rate, lag" in capsys.readouterr().err
+
+
+def test_what_was_found_is_kept_in_the_run_and_stands_on_a_page(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = set((run / "evaluations").glob("steering-*.json"))
+    for seed in ("5", "5", "6"):
+        assert (
+            think(["eval", "steering", "--model", str(run / "checkpoints" / "step-00000007"), "--seed", seed, *ASKED])
+            == 0
+        )
+    capsys.readouterr()
+    kept = sorted(set((run / "evaluations").glob("steering-*.json")) - before)
+    assert len(kept) == 2
+    assert think(["eval", "page", str(run), "--out", "page.md"]) == 0
+    page = Path("page.md").read_text(encoding="utf-8")
+    closed, opened = (
+        next(line for line in page.splitlines() if line.startswith(f"| {rate} | 0 |")) for rate in ("0", "0.5")
+    )
+    assert "+0.0000 (+0.0000 to +0.0000)" in closed
+    assert closed.endswith("| **unmoved** |")
+    assert "unmoved" not in opened
+    assert b"planned" in Path("page/steering-1-likelihood.svg").read_bytes()
+    assert Path("page/steering-2-beyond.svg").is_file()
+    kept[0].write_text("{}")
+    assert think(["eval", "page", str(run), "--out", "page.md"]) == Exit.BAD_DATA

@@ -1,4 +1,4 @@
-"""`think eval page`: what was asked of some runs by `think eval reasoning` and `think eval sweep`, as one file."""
+"""`think eval page`: what `think eval reasoning`, `sweep` and `steering` found of some runs, as one file."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,17 +25,19 @@ def page(
     from think.core.durable import replace_file
     from think.core.eval.reasoning import page as written
     from think.core.eval.reasoning import sweep_page
-    from think.core.eval.reasoning.results import SWEEP, kept
+    from think.core.eval.reasoning.results import EXAM, STEERING, SWEEP, kept
+    from think.core.eval.steering import page as steering_page
     from think.core.runs import RunFolder
 
     if out.suffix != ".md":
         raise UsageError(f"--out {out}", expected="a file whose name ends in .md")
     found: list[dict[str, Any]] = []
     swept: list[dict[str, Any]] = []
+    steerings: list[dict[str, Any]] = []
     for name in dict.fromkeys(runs):
         folder = RunFolder.open(environment.runs_folder(), name)
-        here, gone_through = list(kept(folder.path)), list(kept(folder.path, SWEEP))
-        if not here and not gone_through:
+        here, gone_through, steered = (list(kept(folder.path, kind)) for kind in (EXAM, SWEEP, STEERING))
+        if not here and not gone_through and not steered:
             raise Missing(
                 "nothing was asked of this run",
                 where=str(folder.path),
@@ -44,9 +46,12 @@ def page(
             )
         found += here
         swept += gone_through
+        steerings += steered
     files = {f"{out.stem}/exam-{number}.svg": written.plot(one) for number, one in enumerate(found, 1)}
     files |= {f"{out.stem}/sweep-{number}.svg": sweep_page.plot(one) for number, one in enumerate(swept, 1)}
-    files[out.name] = written.text(title, found, out.stem, swept, _recipes(found)).encode()
+    for number, one in enumerate(steerings, 1):
+        files |= {f"{out.stem}/steering-{number}-{name}.svg": plot for name, plot in steering_page.plots(one)}
+    files[out.name] = written.text(title, found, out.stem, swept, steerings, _recipes(found)).encode()
     try:
         for name, content in files.items():
             (out.parent / name).parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +59,9 @@ def page(
     except OSError as error:
         raise InputOutput(f"the page cannot be written: {error.strerror or error}", where=str(out)) from None
     console.result(
-        "think.eval.page/1", {"page": str(out), "exams": len(found), "sweeps": len(swept)}, f"written: {out}"
+        "think.eval.page/1",
+        {"page": str(out), "exams": len(found), "sweeps": len(swept), "steerings": len(steerings)},
+        f"written: {out}",
     )
 
 

@@ -1,5 +1,7 @@
 """`think eval steering`: whether an injected plan moves the text towards itself, more than other plans do."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,12 +17,6 @@ if TYPE_CHECKING:
 
 DEFAULT_COUNT, DEFAULT_PROMPT, DEFAULT_PLAN, DEFAULT_SEED = 256, 32, 8, 0
 DEFAULT_RATES, DEFAULT_LAGS = (0.0, 0.05, 0.2, 0.5), (0,)
-
-SAYS = {
-    "likelihood": "likelihood of the planned tokens, nats a token",
-    "frequency": "share of written tokens that are among the planned ones",
-    "beyond": "likelihood of what truly follows on the plan, read in its place, nats a token",
-}
 
 
 def _studies(incomplete: str) -> list[str]:
@@ -70,6 +66,7 @@ def steering(
     from think.cli.generate import assemble, unescaped
     from think.core.data.store import Packed
     from think.core.deliberator import expect_recurrent
+    from think.core.eval.reasoning.results import STEERING, keep
     from think.core.eval.steering.items import windows
     from think.core.eval.steering.measure import steer
     from think.core.planning.injection import InjectionSettings
@@ -94,7 +91,9 @@ def steering(
             for share in rates:
                 settings = InjectionSettings(rate=share, decay=usual.decay if decay is None else decay)
                 found.append(steer(thinker.model, drawn, settings, late, advance=lambda done: progress.advance(done)))
-    data = {
+    of_run = thinker.run
+    data: dict[str, Any] = {
+        "run": thinker.path.name if of_run is None else of_run.name,
         "model": str(thinker.path),
         "step": thinker.step,
         "split": "validation",
@@ -104,8 +103,11 @@ def steering(
         "plan": plan,
         "study": study,
         "seed": seed,
+        "gates": [[one.rate, one.lag, one.alpha] for one in found],
         "results": [one.as_json() for one in found],
+        "command": shlex.join(["think", *sys.argv[1:]]),
     }
+    data["kept"] = None if of_run is None else str(keep(of_run, data, STEERING))
     console.result("think.eval.steering/1", data, lambda: _show(found, data))
 
 
@@ -121,6 +123,7 @@ def _usually(study: str | None) -> "SteeringStudy":
 
 def _show(found: "list[Steered]", data: dict[str, Any]) -> str:
     from think.core.eval.steering.items import ARMS, PLANNED
+    from think.core.eval.steering.page import FIGURES
 
     said = "the true continuation" if data["plan"] is None else repr(data["plan"])
     console.out(
@@ -132,7 +135,7 @@ def _show(found: "list[Steered]", data: dict[str, Any]) -> str:
         for one in found:
             leads = [str(one.lead(figure, arm)) for arm in ARMS if arm != PLANNED]
             rows.append([f"{one.rate:g}", one.lag, f"{one.alpha:.3g}", str(one.gain(figure, PLANNED)), *leads])
-        console.out(f"\n{SAYS[figure]}")
+        console.out(f"\n{FIGURES[figure]}")
         console.table(["rate", "lag", "alpha", "plan", *(f"more than {arm}" for arm in ARMS if arm != PLANNED)], rows)
     return "\n".join(_verdict(found, figure) for figure in found[0].gains)
 

@@ -130,8 +130,7 @@ class Asked:
     @property
     def run(self) -> Path | None:
         """Folder of the run that is asked; None for a model that lies outside of one."""
-        path = self.thinker.path
-        return path.parent.parent if path.parent.name == "checkpoints" else None
+        return self.thinker.run
 
     def as_json(self) -> dict[str, Any]:
         """What was asked of whom, as results keep it."""

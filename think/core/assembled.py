@@ -59,6 +59,11 @@ class Assembled:
     notes: tuple[str, ...] = ()
     parts: "Assembly | None" = None
 
+    @property
+    def run(self) -> Path | None:
+        """Folder of the run that the weights come from; None for a model that lies outside of one."""
+        return self.path.parent.parent if self.path.parent.name == "checkpoints" else None
+
     def generate(
         self,
         prompt: str = "",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from think.core.eval.reasoning import seeds, sweep_page, wording
 from think.core.eval.reasoning.wording import SEARCH
+from think.core.eval.steering import page as steering_page
 from think.core.plots import SIZE, figure
 
 if TYPE_CHECKING:
@@ -19,16 +20,18 @@ def text(
     results: Sequence[Result],
     folder: str,
     sweeps: Sequence[Result] = (),
+    steerings: Sequence[Result] = (),
     recipes: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """folder: where the plots lie, as seen from the page; sweeps: of `think eval sweep`, after the exams.
 
+    steerings: of `think eval steering`, at the end
     recipes: by which the critics were trained, for a table over those that differ in seeds alone.
     """
     lines = [
         f"# {title}",
         "",
-        "Written by `think eval page` from what `think eval reasoning` and `think eval sweep` kept in the runs, not",
+        "Written by `think eval page` from what `think eval reasoning`, `sweep` and `steering` kept in the runs, not",
         "edited by hand. Shares are of different held-out puzzles, with Wilson intervals of 95 %; differences are",
         "paired by puzzle, with bootstrap intervals. No way of answering is told whether an answer is right. A verdict",
         "is against the ways that were asked in that exam, no others. One run is one training seed: its intervals are",
@@ -54,6 +57,8 @@ def text(
         lines += ["", *_exam(number, result, folder)]
     for number, result in enumerate(sweeps, 1):
         lines += ["", *sweep_page.section(number, result, folder)]
+    for number, result in enumerate(steerings, 1):
+        lines += ["", *steering_page.section(number, result, folder)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,6 @@
-"""What `think eval reasoning` and `think eval sweep` found, kept in the run that was asked.
+"""What `think eval reasoning`, `think eval sweep` and `think eval steering` found, kept in the run that was asked.
 
-evaluations/reasoning-TASK-ID.json, evaluations/sweep-TASK-ID.json
+evaluations/reasoning-TASK-ID.json, evaluations/sweep-TASK-ID.json, evaluations/steering-ID.json
 
 ID is of everything that was asked (task, puzzles, arms, search, checkpoints), so asking the same again replaces the
 answer, and asking anything else leaves it.
@@ -18,28 +18,37 @@ from think.core.errors import BadData, InputOutput
 
 FOLDER = "evaluations"
 ASKED = ("model", "step", "task", "split", "count", "samples", "critic", "search", "larger", "seed")
-NEEDED = (*ASKED, "chance", "arms", "command")
+FOUND = ("chance", "arms", "command")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How the files of a kind begin, the command that makes them, and what stands in them beside `NEEDED`."""
+    """How the files of a kind begin, the command that makes them, what was asked, and what else stands in them."""
 
     name: str
     command: str
-    more: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ASKED
+    found: tuple[str, ...] = FOUND
 
 
 EXAM = Kind("reasoning", "think eval reasoning")
-SWEEP = Kind("sweep", "think eval sweep", ("over", "values", "ordered", "beside"))
+SWEEP = Kind("sweep", "think eval sweep", (*ASKED, "over", "values"), (*FOUND, "ordered", "beside"))
+STEERING = Kind(
+    "steering",
+    "think eval steering",
+    ("model", "step", "split", "count", "prompt_tokens", "plan_tokens", "plan", "study", "seed", "gates"),
+    ("run", "results", "command"),
+)
 
 
 def keep(run: Path, found: Mapping[str, Any], kind: Kind = EXAM) -> Path:
     """Write a result into its run. Raises InputOutput."""
-    asked = {name: found[name] for name in ASKED} | {"arms": [arm["arm"] for arm in found["arms"]]}
-    asked |= {name: found[name] for name in kind.more if name in ("over", "values")}
+    asked = {name: found[name] for name in kind.asked}
+    if "arms" in found:
+        asked["arms"] = [arm["arm"] for arm in found["arms"]]
     named = sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
-    place = run / FOLDER / f"{kind.name}-{found['task']['kind']}-{named}.json"
+    parts = [kind.name, *([found["task"]["kind"]] if "task" in found else []), named]
+    place = run / FOLDER / f"{'-'.join(parts)}.json"
     try:
         place.parent.mkdir(exist_ok=True)
         replace_file(place, (json.dumps(dict(found), indent=1) + "\n").encode())
@@ -53,7 +62,7 @@ def kept(run: Path, kind: Kind = EXAM) -> Iterator[dict[str, Any]]:
     for place in sorted((run / FOLDER).glob(f"{kind.name}-*.json")):
         try:
             found = json.loads(place.read_text(encoding="utf-8"))
-            missing = [name for name in (*NEEDED, *kind.more) if name not in found]
+            missing = [name for name in (*kind.asked, *kind.found) if name not in found]
         except (ValueError, TypeError) as error:
             raise BadData(f"this is no result of an evaluation: {error}", where=str(place)) from None
         if missing:
