@@ -375,6 +375,29 @@ def test_a_report_without_a_finished_cell_names_the_command(place: Path, capsys:
     assert "think ablate run study.toml" in capsys.readouterr().err
 
 
+def test_a_report_is_of_the_study_as_it_was_run_last(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("think.core.ablations.run.Runner.run", lambda *_: _nothing())
+    assert think("run", "study.toml", "--set", "model.layers=2", "--set", "stage1.rows=4") == Exit.DONE
+    asked = place / "runs/ablations/study/asked.json"
+    assert json.loads(asked.read_text()) == {"data": None, "changes": ["model.layers=2", "stage1.rows=4"]}
+    capsys.readouterr()
+    for words in (["report", "study.toml"], ["page", "study.toml", "--out", "all.md"]):
+        assert think(*words) == Exit.MISSING
+        said = " ".join(capsys.readouterr().err.split())
+        assert "as it was run last: --set model.layers=2 --set stage1.rows=4" in said
+        assert "think ablate run study.toml --set model.layers=2 --set stage1.rows=4" in said
+    assert think("report", "study.toml", "--set", "model.layers=1") == Exit.MISSING
+    assert "as it was run last" not in capsys.readouterr().err
+    assert think("run", "study.toml", "--set", "model.layers=1", "--dry-run") == Exit.DONE
+    assert len(json.loads(asked.read_text())["changes"]) == 2, "nothing was run"
+    asked.write_text('{"data": 3, "changes": []}')
+    capsys.readouterr()
+    assert think("report", "study.toml") == Exit.BAD_DATA
+    assert "asked.json" in capsys.readouterr().err
+
+
 def test_a_page_needs_a_markdown_file_and_a_finished_cell(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert think("page", "study.toml", "--out", "all.txt") == Exit.USAGE
     assert think("page", "study.toml", "--out", "all.md") == Exit.MISSING

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from think.cli.ablate_asked import as_last, remember
 from think.cli.ablate_plan import Planned, plan, show
 from think.cli.console import Progress, console
 from think.cli.options import Data, DryRun, Json
@@ -83,6 +84,7 @@ def run(
         show(planned)
         return None
     console.note(f"{planned.study.name}: {len(planned.cells)} cells, {planned.budget.said()}")
+    remember(planned.root / planned.study.name, data, changes)
     if launcher is not None:
         return _launch(planned, launcher, resource or [], retry=retry)
     return _answer(planned, _run_here(planned, minutes, retry=retry))
@@ -92,7 +94,10 @@ def run(
 def report(
     study: StudyName, seeds: Seeds = None, data: Data = None, changes: ForAll = None, json: Json = False
 ) -> None:
-    """Write what a study found: report.md, report.json and plots/*.svg, from as many cells as are finished."""
+    """Write what a study found: report.md, report.json and plots/*.svg, from as many cells as are finished.
+
+    Without --data and --set: with those that it was run with last.
+    """
     from json import dumps
 
     from think.core.ablations import markdown, plots
@@ -122,7 +127,10 @@ def page(
     changes: ForAll = None,
     json: Json = False,
 ) -> None:
-    """Write one page of what several studies found: verdicts first, then each report, plots in a folder beside it."""
+    """Write one page of what several studies found: verdicts first, then each report, plots in a folder beside it.
+
+    Without --data and --set: each study with those that it was run with last.
+    """
     from think.core.ablations import page, plots
     from think.core.errors import UsageError
 
@@ -148,6 +156,8 @@ def _found(study: str, seeds: str | None, data: Path | None, changes: list[str] 
     from think.core.ablations.report import make
     from think.core.errors import Missing
 
+    if data is None and not changes:
+        data, changes = as_last(study)
     planned = plan(study, data, None, seeds, changes, record=False, all_seeds=seeds is None)
     found = make(planned.study, planned.cells, planned.ledger.read(), planned.budget)
     if len(found.missing) == len(planned.cells):
