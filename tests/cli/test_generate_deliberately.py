@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from think.cli.app import run
+from think.cli.generate_deliberately import unmoved
 from think.core.errors import Exit
 from think.core.planning.critic import Critic
+from think.core.planning.plans import Fate
 from think.core.telemetry.index import Index
 from think.core.telemetry.records import misfits
 from think.core.telemetry.tail import read
@@ -261,6 +263,24 @@ def test_without_an_examined_critic_nothing_is_injected_and_the_text_says_why(
     assert data["deliberation"]["injections"] == 0
     assert data["deliberation"]["fates"]["closed"] == data["deliberation"]["plans"]
     assert any("never examined" in warning and "think train stage4" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [
+        ({"injections": 1, "late": 1}, None),
+        ({"asked": 0}, None),
+        ({"closed": 2, "plans": 2}, "every gate was closed"),
+        ({"unused": 1, "plans": 1}, "--lag N"),
+        ({"abandoned": 1}, "--lag N"),
+        ({"too_late": 1, "plans": 1}, "no plan came in time"),
+        ({}, "no search proposed anything"),
+    ],
+)
+def test_people_are_told_why_nothing_moved(counts: dict[str, int], says: str | None) -> None:
+    told = {"asked": 1, "abandoned": 0, "plans": 0, "injections": 0} | counts
+    found = unmoved(told | {"fates": {fate.value: 0 for fate in Fate} | counts})
+    assert (found is None) if says is None else (says in str(found))
 
 
 def test_people_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

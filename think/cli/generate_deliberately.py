@@ -194,13 +194,34 @@ class Beside:
 
 
 def say(told: Sequence[Mapping[str, Any]]) -> None:
-    """What deliberation came to, in one line for each text."""
+    """What deliberation came to, in one line for each text, and why nothing moved where nothing did."""
     for each in told:
         fates = ", ".join(f"{count:,} {fate.replace('_', ' ')}" for fate, count in each["fates"].items() if count)
-        parts = [f"{each['searches']:,} searches", f"{each['plans']:,} plans" + (f" ({fates})" if fates else "")]
-        parts.append(f"{each['injections']:,} injections")
+        parts = [_several(each["searches"], "search", "searches"), _several(each["plans"], "plan", "plans")]
+        parts[-1] += f" ({fates})" if fates else ""
+        parts.append(_several(each["injections"], "injection", "injections"))
         if each["lag_tokens"] is not None:
             parts[-1] += f", {each['lag_tokens']:g} tokens and {each['lag_milliseconds']:.1f} ms late in the median"
         if each["refused"]:
-            parts.append(f"{each['refused']:,} refused")
+            parts.append(f"{each['refused']:,} refused, another being in work")
+        if each["abandoned"]:
+            parts.append(f"{each['abandoned']:,} abandoned at the end of the text")
         console.note(f"deliberation: {'; '.join(parts)}; {each['tokens_per_second']:,.0f} tokens/s")
+        if (why := unmoved(each)) is not None:
+            console.note(f"nothing moved this text: {why}")
+
+
+def unmoved(each: Mapping[str, Any]) -> str | None:
+    """Why no plan was injected; None where one was, or none was asked for."""
+    fates = each["fates"]
+    if each["injections"] or not each["asked"]:
+        return None
+    if fates["closed"]:
+        return "every gate was closed, for the rate is 0 or no layer is surer of a plan than it usually is"
+    if fates["unused"] or each["abandoned"]:
+        return "it had ended before a search was done; --lag N makes plans at once, to act N tokens later"
+    return "no plan came in time" if each["plans"] else "no search proposed anything"
+
+
+def _several(count: int, one: str, more: str) -> str:
+    return f"{count:,} {one if count == 1 else more}"

@@ -163,7 +163,7 @@ def critic_for(critic: str | None, run: str | None, prior: str = DEFAULT_PRIOR) 
             return found
     whose = "" if below is None else f" that stands on {below.name}"
     raise Missing(
-        f"no run of stage 3 has finished{whose}, and a search needs a trained critic",
+        f"no run of stage 3 or 4 has finished{whose}, and a search needs a trained critic",
         where=str(root),
         expected="a run of `think train stage3`, or --critic RUN",
         remedy="think train stage3 --preset NAME, which says what it stands on",

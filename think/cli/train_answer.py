@@ -66,4 +66,9 @@ def _figures(judged: Mapping[str, Any]) -> str:
     others = {
         name: value for name, value in judged.items() if isinstance(value, float) and not left_out.fullmatch(name)
     }
-    return "".join(f"; {name.replace('_', ' ')} {value:.4f}" for name, value in others.items())
+    return "".join(f"; {name.replace('_', ' ')} {_figure(value)}" for name, value in others.items())
+
+
+def _figure(value: float) -> str:
+    """Counts have no places."""
+    return f"{value:,.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.4f}"

@@ -59,8 +59,8 @@ def test_a_run_leaves_a_calibrated_critic_and_says_how_well_it_ranks(
     assert ((held["base"] > 0) & (held["base"] < 1)).all()
     records = read(folder.path)
     whole = [record.fields for record in records if record.kind == "eval"][-1]
-    assert {"auroc", "auroc_0", "calibration_error", "auroc_at_ends", "puzzles"} <= set(whole)
-    assert whole["puzzles"] == 6
+    assert {"auroc", "auroc_0", "calibration_error", "auroc_at_ends", "prompts"} <= set(whole)
+    assert whole["prompts"] == 6
     assert all("value_loss" in record.fields for record in records if record.kind == "step")
     fresh = module(around.ask())
     fresh.load_state_dict(held)

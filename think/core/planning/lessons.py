@@ -48,7 +48,7 @@ def loss(critic: Critic, given: Float[Tensor, "B K1 L"], games: Trajectories, en
 def examine(critic: Critic, given: Float[Tensor, "B K1 L"], games: Trajectories, beside: int, resamples: int) -> None:
     """Examine a critic at all places whose outcome is known, but for the first: a plan leads at least one step on.
 
-    given: scores that nothing was fitted to; intervals are over puzzles
+    given: scores that nothing was fitted to; intervals are over prompts
     """
     value, given = games.value[:, 1:], given[:, 1:]
     known = value.isfinite()
@@ -61,7 +61,7 @@ class Judged:
     """How a critic did on held-out games: each head, and all as one.
 
     ends: at the ends of games alone, None without any
-    auroc, error: how well values rank, and the calibration error; intervals over puzzles
+    auroc, error: how well values rank, and the calibration error; intervals over prompts, of puzzles or of texts
     """
 
     loss: float
@@ -81,7 +81,7 @@ class Judged:
             "calibration_error_low": self.error.low,
             "calibration_error_high": self.error.high,
             "auroc_at_ends": np.nan if self.ends is None else self.ends.value,
-            "puzzles": float(self.auroc.count),
+            "prompts": float(self.auroc.count),
         }
         for layer, (head, error) in enumerate(zip(self.heads, self.errors, strict=True)):
             found[f"auroc_{layer}"], found[f"calibration_error_{layer}"] = head.value, error.value
