@@ -74,8 +74,10 @@ def _recipes(results: list[dict[str, Any]]) -> dict[str, str]:
 
     found: dict[str, str] = {}
     for path, name in {(one["critic"], one["critic_run"]) for one in results if one["critic"] is not None}:
+        beside = Path(path).parent.parent
         try:
-            found[path] = recipe(read(RunFolder.open(environment.runs_folder(), name)))
+            folder = RunFolder(beside) if beside.is_dir() else RunFolder.open(environment.runs_folder(), name)
+            found[path] = recipe(read(folder))
         except Missing as gone:
             console.note(f"exams with {name} stand in no table of seeds: {gone}")
     return found

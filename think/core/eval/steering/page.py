@@ -24,9 +24,10 @@ def section(number: int, result: Result, folder: str) -> Iterator[str]:
     yield f"## Steering {number}" + ("" if result["study"] is None else f": {result['study']}")
     yield ""
     said = "the true continuation" if result["plan"] is None else f"`{result['plan']!a}`"
-    yield f"Run `{result['run']}`, {result['count']:,} windows of {result['prompt_tokens']} tokens of the"
-    yield f"{result['split']} split; the plan is {said}, {result['plan_tokens']} tokens. Gain over no injection, all"
-    yield "layers sure, 95 % intervals, paired by window where plans are compared."
+    trained = "" if result["step"] is None else f" after {result['step']:,} steps"
+    windows = f"{result['count']:,} windows of {result['prompt_tokens']} tokens of the {result['split']} split"
+    yield f"Run `{result['run']}`{trained}, {windows}; the plan is {said}, {result['plan_tokens']} tokens."
+    yield "Gain over no injection, all layers sure, 95 % intervals, paired by window where plans are compared."
     yield ""
     yield f"    {result['command']}"
     for name in _measured(result):
