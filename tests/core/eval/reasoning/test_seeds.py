@@ -50,6 +50,16 @@ def test_other_exams_and_the_same_run_asked_again_do_not(other: dict[str, Any]) 
     assert not list(groups([EXAMS[0], other], _recipes("a", "a")))
 
 
+def test_what_a_run_was_asked_in_two_sittings_is_one_exam() -> None:
+    parts = [EXAMS[0] | {"arms": [arm for arm in EXAMS[0]["arms"] if arm["arm"] in names]} for names in _SITTINGS]
+    (found,) = groups([*parts, EXAMS[1], EXAMS[2]], _recipes("a", "a", "a"))
+    assert found.ways == ("beam", "greedy", "refine")
+    assert found.shares("greedy") == {0: 0.20, 1: 0.22, 2: 0.21}
+
+
+_SITTINGS = (("search", "beam"), ("search", "greedy", "refine"))
+
+
 def test_the_best_other_way_is_that_of_each_run() -> None:
     (found,) = groups(EXAMS, _recipes("a", "a", "a"))
     assert found.best() == {0: 0.75, 1: 0.80, 2: 0.70}

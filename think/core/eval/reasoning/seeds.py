@@ -57,7 +57,7 @@ def recipe(critic: Predecessor) -> str:
 
 
 def groups(results: Sequence[Result], recipes: Mapping[str, str]) -> Iterator[Group]:
-    """Exams that two or more runs of one recipe were asked.
+    """Exams that two or more runs of one recipe were asked. What a run was asked in several sittings is one exam.
 
     recipes: by checkpoint of the critic, as results name it; a result whose critic is not among them is left out.
     """
@@ -66,7 +66,8 @@ def groups(results: Sequence[Result], recipes: Mapping[str, str]) -> Iterator[Gr
         if result["critic"] in recipes and any(arm["arm"] == SEARCH for arm in result["arms"]):
             asked = {name: result[name] for name in ("task", "split", "count", "seed", "search", "samples")}
             key = json.dumps([recipes[result["critic"]], asked], sort_keys=True)
-            found.setdefault(key, {})[result["model"]] = result
+            same = found.setdefault(key, {})
+            same[result["model"]] = _with_more_arms(same.get(result["model"], result), result)
     for same in found.values():
         if len(same) > 1:
             alike = tuple(same.values())
@@ -91,6 +92,12 @@ def section(group: Group) -> Iterator[str]:
     for way in ways:
         shares = group.best() if way == BEST else group.shares(way)
         yield f"| {way} | {_each(shares)} | {_points(group.against(way))} | {_says(group.against(way))} |"
+
+
+def _with_more_arms(result: Result, other: Result) -> Result:
+    """A result with those arms of another that it has not."""
+    known = {arm["arm"] for arm in result["arms"]}
+    return {**result, "arms": [*result["arms"], *(arm for arm in other["arms"] if arm["arm"] not in known)]}
 
 
 def _arm(result: Result, way: str) -> Mapping[str, Any]:
