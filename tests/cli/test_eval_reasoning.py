@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from think.cli.app import run
+from think.cli.eval_page import _recipes
 from think.core.errors import Exit
+from think.core.predecessors import newest_checkpoint
+from think.core.runs import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -195,6 +198,15 @@ def test_a_page_of_what_was_asked(place: Path, tmp_path: Path, capsys: pytest.Ca
     assert all((tmp_path / name).is_file() for name in ("page/exam-1.svg",))
     assert run(["eval", "page", str(place / "stories"), "--out", str(out)]) == Exit.MISSING
     assert run(["eval", "page", str(place / "stars"), "--out", "page.html"]) == Exit.USAGE
+
+
+def test_a_critic_that_has_been_trained_on_is_not_the_one_that_was_asked(
+    critic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = newest_checkpoint(RunFolder(critic))
+    asked = [{"critic": str(path), "critic_run": critic.name} for path in (now, now.with_name("step-00000000"))]
+    assert list(_recipes(asked)) == [str(now)]
+    assert "step-00000000 stand in no table of seeds" in capsys.readouterr().err
 
 
 def _swept(place: Path, critic: Path, capsys: pytest.CaptureFixture[str], *words: str) -> dict:

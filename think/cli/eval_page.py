@@ -66,7 +66,7 @@ def page(
 
 
 def _recipes(results: list[dict[str, Any]]) -> dict[str, str]:
-    """How the critics were trained, by checkpoint as results name it; of those whose runs are there still."""
+    """How the critics were trained, by checkpoint as results name it; of those that their runs still end with."""
     from think.cli import environment
     from think.core.eval.reasoning.seeds import recipe
     from think.core.predecessors import read
@@ -77,7 +77,11 @@ def _recipes(results: list[dict[str, Any]]) -> dict[str, str]:
         beside = Path(path).parent.parent
         try:
             folder = RunFolder(beside) if beside.is_dir() else RunFolder.open(environment.runs_folder(), name)
-            found[path] = recipe(read(folder))
+            now = read(folder)
+            if now.path.name == Path(path).name:
+                found[path] = recipe(now)
+            else:
+                console.note(f"exams with {path} stand in no table of seeds: {name} is at {now.path.name} now")
         except Missing as gone:
             console.note(f"exams with {name} stand in no table of seeds: {gone}")
     return found

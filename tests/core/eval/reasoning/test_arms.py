@@ -14,6 +14,7 @@ from think.core.data.puzzles.encoding import Encoding
 from think.core.data.puzzles.items import distinct
 from think.core.data.puzzles.play import judge
 from think.core.data.tokenizer import CharacterSettings, Tokenizer, train
+from think.core.errors import UsageError
 from think.core.eval.reasoning.arms import FAMILY, _judged
 from think.core.eval.reasoning.arms.random_legal import random_play
 from think.core.eval.reasoning.latent import Latent
@@ -325,6 +326,17 @@ def test_operations_of_every_part_are_counted_and_matched() -> None:
         assert enough > 0.95 * wanted  # answers differ a little in length
         assert few < 1.05 * wanted
     assert exam.matched("greedy", 1e9) == 1
+
+
+def test_where_an_answer_is_one_action_further_ones_cost_nothing_and_none_can_match() -> None:
+    task: Task = plugins.load(TASKS, "pointer_chase")
+    puzzles = distinct(task, task.Settings(), "test", 2, seed=0)
+    tokenizer = train(CharacterSettings(), [one.prompt() + "".join(task.actions) for one in puzzles])
+    exam = Exam(build(_model(tokenizer.size)).eval(), tokenizer, task, task.Settings(), "test", puzzles, 0)
+    for arm in ("best_of_n", "beam"):
+        with pytest.raises(UsageError, match="cost nothing"):
+            exam.matched(arm, 1e9)
+        assert exam.matched(arm, 1.0) == 1
 
 
 def test_a_frozen_critic_costs_its_heads_alone() -> None:

@@ -43,7 +43,8 @@ def test_runs_of_one_recipe_belong_together() -> None:
         _exam(1, task={"kind": "path_star", "length": 7}),
         _exam(1, samples=4),
         _exam(1) | {"search": EXAMS[0]["search"] | {"simulations": 9}},
-        _exam(1) | {"model": "m0"},
+        _exam(1) | {"run": "stars_0"},
+        _exam(1) | {"run": "stars_0", "step": 9},
     ],
 )
 def test_other_exams_and_the_same_run_asked_again_do_not(other: dict[str, Any]) -> None:
@@ -58,6 +59,20 @@ def test_what_a_run_was_asked_in_two_sittings_is_one_exam() -> None:
 
 
 _SITTINGS = (("search", "beam"), ("search", "greedy", "refine"))
+
+
+def test_of_a_run_that_was_asked_again_its_last_step_counts() -> None:
+    again = _exam(1) | {"run": "stars_0", "model": "m0, later", "step": 9, "arms": EXAMS[1]["arms"][:2]}
+    for asked in ([EXAMS[0], again, EXAMS[2]], [again, EXAMS[0], EXAMS[2]]):
+        (found,) = groups(asked, _recipes("a", "a", "a"))
+        assert [result["step"] for result in found.results] == [9, 5]
+        assert found.ways == ("greedy",)
+
+
+def test_what_two_critics_of_one_model_were_asked_is_not_mixed() -> None:
+    first, other = EXAMS[0] | {"arms": EXAMS[0]["arms"][:2]}, _exam(1) | {"run": "stars_0", "critic_run": "another"}
+    (found,) = groups([first, other, EXAMS[2]], _recipes("a", "a", "a"))
+    assert found.ways == ("greedy",)
 
 
 def test_the_best_other_way_is_that_of_each_run() -> None:

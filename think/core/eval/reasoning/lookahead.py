@@ -111,7 +111,3 @@ def _within(planner: Planner, length: int) -> Planner:
         )
     ahead = min(context - length, planner.search.depth or context)
     return replace(planner, search=planner.search.model_copy(update={"depth": ahead}))
-
-
-_AROUND = 4
-"Tokens that the encoding sets around a prompt."

@@ -14,6 +14,7 @@ from think.core.data.puzzles import Puzzle, Split, Task
 from think.core.data.puzzles.batch import environment
 from think.core.data.puzzles.encoding import Encoding
 from think.core.data.tokenizer import Tokenizer
+from think.core.errors import UsageError
 from think.core.eval.reasoning import costs
 from think.core.eval.reasoning.arms import FAMILY, Arm
 from think.core.eval.reasoning.latent import Latent
@@ -108,12 +109,24 @@ class Exam:
         return self._measure(arm, samples, self.puzzles, advance)
 
     def matched(self, arm: str, flops_per_puzzle: float) -> int:
-        """How many samples cost an arm at least as much as this; 1 for an arm that has not several."""
+        """How many samples cost an arm at least as much as this; 1 for an arm that has not several.
+
+        Raises UsageError where no number of them does, as where an answer is one action and only prompts are read.
+        """
         if not plugins.load(FAMILY, arm).samples:
             return 1
         few = self.puzzles[:PROBE]
         one, more = (self._measure(arm, samples, few, lambda done: None).flops / len(few) for samples in (1, 5))
-        return max(1, 1 + math.ceil((flops_per_puzzle - one) / ((more - one) / 4)))
+        if flops_per_puzzle <= one:
+            return 1
+        if more <= one:
+            raise UsageError(
+                f"further samples of {arm} cost nothing here, so no number of them costs what a search does",
+                where="--match",
+                expected="puzzles whose answers are several actions",
+                remedy="say how many: --samples N in place of --match",
+            )
+        return 1 + math.ceil((flops_per_puzzle - one) / ((more - one) / 4))
 
     def _measure(self, arm: str, samples: int, puzzles: Sequence[Puzzle], advance: Callable[[int], None]) -> Measured:
         spec: Arm = plugins.load(FAMILY, arm)

@@ -60,6 +60,7 @@ def groups(results: Sequence[Result], recipes: Mapping[str, str]) -> Iterator[Gr
     """Exams that two or more runs of one recipe were asked. What a run was asked in several sittings is one exam.
 
     recipes: by checkpoint of the critic, as results name it; a result whose critic is not among them is left out.
+    A run is one training, however often it was asked, and by whatever path: the result of its last step counts.
     """
     found: dict[str, dict[str, Result]] = {}
     for result in results:
@@ -67,7 +68,7 @@ def groups(results: Sequence[Result], recipes: Mapping[str, str]) -> Iterator[Gr
             asked = {name: result[name] for name in ("task", "split", "count", "seed", "search", "samples")}
             key = json.dumps([recipes[result["critic"]], asked], sort_keys=True)
             same = found.setdefault(key, {})
-            same[result["model"]] = _with_more_arms(same.get(result["model"], result), result)
+            same[result["run"]] = _of_one_training(same.get(result["run"], result), result)
     for same in found.values():
         if len(same) > 1:
             alike = tuple(same.values())
@@ -94,10 +95,12 @@ def section(group: Group) -> Iterator[str]:
         yield f"| {way} | {_each(shares)} | {_points(group.against(way))} | {_says(group.against(way))} |"
 
 
-def _with_more_arms(result: Result, other: Result) -> Result:
-    """A result with those arms of another that it has not."""
-    known = {arm["arm"] for arm in result["arms"]}
-    return {**result, "arms": [*result["arms"], *(arm for arm in other["arms"] if arm["arm"] not in known)]}
+def _of_one_training(first: Result, other: Result) -> Result:
+    """Of one model and critic a result with those arms of another that it has not; else that of the later step."""
+    if (first["step"], first["critic_run"]) != (other["step"], other["critic_run"]):
+        return max(first, other, key=lambda result: int(result["step"]))
+    known = {arm["arm"] for arm in first["arms"]}
+    return {**first, "arms": [*first["arms"], *(arm for arm in other["arms"] if arm["arm"] not in known)]}
 
 
 def _arm(result: Result, way: str) -> Mapping[str, Any]:
