@@ -68,7 +68,8 @@ def show(
 ) -> None:
     """Show a run: state, figures, loss curves, gates, anomalies; with --html as a page for a browser."""
     from think.core import internals
-    from think.core.report import Facts, figures
+    from think.core.facts import Facts
+    from think.core.figures import figures
 
     if html is not None:
         refuse_other_files(html)
@@ -96,7 +97,7 @@ def show(
 @app.command()
 def compare(first: NamedRun, second: NamedRun, json: Json = False) -> None:
     """Compare two runs: the settings in which they differ, and what came out."""
-    from think.core.report import Facts
+    from think.core.facts import Facts
 
     pair = [Facts.read(_opened(name)) for name in (first, second)]
     settings = [_settings(facts.run.settings_file) for facts in pair]
@@ -278,7 +279,8 @@ def _row(summary: "Summary") -> list[str]:
 
 def _shown(facts: Any, width: int) -> None:
     from think.core import internals
-    from think.core.report import curve, figures
+    from think.core.curve import curve
+    from think.core.figures import figures
     from think.core.series import series
 
     summary, baseline = facts.summary, facts.unigram_loss()

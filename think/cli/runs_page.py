@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from think.cli.console import console
 
 if TYPE_CHECKING:
-    from think.core.report import Facts, Sample
+    from think.core.facts import Facts
+    from think.core.report import Sample
     from think.core.runs import RunFolder
 
 SAMPLE_TOKENS = 200

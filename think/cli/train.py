@@ -10,6 +10,7 @@ import typer
 
 from think.cli.console import Progress, console
 from think.cli.options import Changes, Data, DryRun, From, Json, Out, Preset, Resume, Seed
+from think.cli.train_folder import existing, new, with_settings
 from think.cli.waivers import Owner, Reason, Until, Waive, waivers_of
 from think.core import plugins
 
@@ -133,7 +134,7 @@ def _train(asked: _Asked, launched: "Launch | None", group: "Group | None") -> N
         return
     if folder is not None and not any(folder.checkpoints.glob("[!.]*")):
         console.note(f"run {folder.path} has no checkpoint yet; it starts at its first step")
-    folder = group.from_first(lambda: folder or _new(root, asked.out, request.preset))
+    folder = group.from_first(lambda: folder or new(root, asked.out, request.preset))
     console.note(f"run {folder.path}: {plan.parameters:,} parameters, {plan.amount} in {plan.steps:,} steps")
     finished = _run(asked.stage, request, plan, folder)
     if not group.first:
@@ -172,7 +173,7 @@ def _prepared(
     from think.presets.sources import Flag
 
     root, preset = environment.runs_folder(), asked.preset
-    folder = _existing(root, asked) if asked.resume else None
+    folder = existing(root, asked.stage, asked.out, asked.preset) if asked.resume else None
     if folder is not None and preset is None:
         preset = str(folder.settings_file)
     if preset is None:
@@ -283,7 +284,7 @@ def trained(resolved: "Resolved[RunSettings]", preset: str, out: str) -> "Finish
     folder = runs.RunFolder(runs.locate(root, out))
     begun = folder.path.is_dir() and not folder.is_blank()
     if begun:
-        refuse_other_settings(_with_settings(folder), resolved)
+        refuse_other_settings(with_settings(folder), resolved)
     request, plan = _request(
         "stage1",
         resolved,
@@ -296,7 +297,7 @@ def trained(resolved: "Resolved[RunSettings]", preset: str, out: str) -> "Finish
         every_byte=True,
     )
     require_memory(plan, request.machine)
-    return _run("stage1", request, plan, folder if begun else _new(root, out, request.preset))
+    return _run("stage1", request, plan, folder if begun else new(root, out, request.preset))
 
 
 def _name_of(resolved: "Resolved[RunSettings]", preset: str) -> str:
@@ -332,70 +333,3 @@ def _watcher(progress: Progress) -> Any:
         done = seen.step
 
     return watch
-
-
-def _existing(root: Path, asked: _Asked) -> "RunFolder | None":
-    """The run to go on with: the one named, else the newest of this stage, which is then said.
-
-    None when the one named was killed before it wrote anything, so that it can only start over.
-    """
-    from think.core import runs
-    from think.core.errors import Missing
-
-    if asked.out is not None:
-        named = runs.RunFolder(runs.locate(root, asked.out))
-        if named.path.is_dir() and named.is_blank():
-            if asked.preset is None:
-                raise Missing(
-                    "this run was stopped before it wrote its settings",
-                    where=str(named.path),
-                    remedy=f"start it over: think train {asked.stage} --preset NAME --out {asked.out}",
-                )
-            console.note(f"run {named.path} was stopped before it wrote anything; it starts over")
-            return None
-        found = runs.RunFolder.open(root, asked.out)
-        _refuse_other_stage(found, asked)
-        return _with_settings(found)
-    newest = runs.newest(root, stage=asked.stage)
-    if newest is None:
-        raise Missing("there is no run to go on with", where=str(root), remedy="start one without --resume")
-    console.note(f"going on with the newest run, {newest.path}")
-    return _with_settings(newest)
-
-
-def _refuse_other_stage(folder: "RunFolder", asked: _Asked) -> None:
-    from think.core.errors import UsageError
-
-    trained = folder.summary().stage
-    if trained not in (None, asked.stage):
-        raise UsageError(
-            f"this is a run of {trained}",
-            where=str(folder.path),
-            expected=f"a run of {asked.stage}",
-            remedy=f"think train {trained} --resume --out {asked.out}",
-        )
-
-
-def _with_settings(folder: "RunFolder") -> "RunFolder":
-    from think.core.errors import Missing
-
-    if not folder.settings_file.is_file():
-        raise Missing(
-            "the settings of this run are gone, and it cannot go on without them",
-            where=str(folder.settings_file),
-            expected="the settings.toml that training wrote",
-            remedy="restore it from a copy, or start a new run with another --out",
-        )
-    return folder
-
-
-def _new(root: Path, out: str | None, preset: str) -> "RunFolder":
-    from think.core import runs
-
-    if out is None:
-        return runs.RunFolder.numbered(root, preset)
-    busy = runs.RunFolder(runs.locate(root, out))
-    if busy.lock_file.exists():
-        with busy.lock():  # whoever is writing there is named, before "there is something in this folder"
-            pass
-    return runs.RunFolder.create(root, out)

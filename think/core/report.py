@@ -5,34 +5,20 @@ its interval where it has one.
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from think.core import foreseen, internals
-from think.core.curve import curve
 from think.core.durable import replace_file
 from think.core.errors import InputOutput
-from think.core.gates import store
+from think.core.facts import Facts
+from think.core.figures import figures
 from think.core.plots import plots
 from think.core.runs import RunFolder
-from think.core.series import Series, series
-from think.core.statistics import block_bootstrap_mean
 from think.core.telemetry.records import Record
 from think.core.telemetry.summary import Summary
-from think.core.telemetry.tail import History, Tail, follow_to_end
-
-__all__ = ["Facts", "Sample", "curve", "write"]
-
-_PER_TOKEN = " nats per token"
-LAST_SHARE = 0.05
-"Share of the recorded steps behind the final training loss: one step is mostly noise."
-LEAST_STEPS = 10
-"Recorded steps behind it in any case, where there are so many."
 
 _PLOTS = {
     "loss": "Loss",
@@ -51,60 +37,6 @@ class Sample:
     prompt: str = ""
     seed: int | None = None
     temperature: float | None = None
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a run folder says, read once. `plan` is empty without a plan.json; the counts are of telemetry lines."""
-
-    run: RunFolder
-    summary: Summary
-    records: list[Record]
-    plan: dict[str, Any]
-    gates: list[store.Line]
-    superseded: int
-    garbage: int
-    torn: int
-
-    @classmethod
-    def read(cls, run: RunFolder) -> "Facts":
-        """Read a run folder; missing parts are left empty."""
-        tail, history = Tail(run.path), History()
-        history.add(follow_to_end(tail))
-        return cls(
-            run=run,
-            summary=run.summary(),
-            records=history.records,
-            plan=_plan(run.plan_file),
-            gates=store.lines(run.gates_file),
-            superseded=history.superseded,
-            garbage=tail.garbage + tail.overlong,
-            torn=tail.torn,
-        )
-
-    def of(self, kind: str) -> list[Record]:
-        return [record for record in self.records if record.kind == kind]
-
-    def held_out(self) -> Record | None:
-        """The last evaluation."""
-        return max(self.of("eval"), key=lambda record: (record.step or 0, record.seq), default=None)
-
-    def lost(self) -> int:
-        """Telemetry records that could not be written, as the log says."""
-        counts = [record.number("dropped") or 0.0 for record in self.of("log")]
-        return sum(int(count) for count in counts if math.isfinite(count))
-
-    def unigram_loss(self) -> float | None:
-        """Loss of the frequencies-only model on held-out text, as an evaluation or gate g3 recorded it."""
-        for record in reversed(self.of("eval")):
-            if (recorded := record.number("unigram_loss")) is not None:
-                return recorded
-        for line in reversed(self.gates):
-            if line.stored is not None and line.stored.evidence is not None:
-                values = line.stored.evidence["values"]
-                if isinstance(values, dict) and values.get("unigram_blocks"):
-                    return float(np.average(values["unigram_blocks"], weights=values["block_tokens"]))
-        return None
 
 
 def write(run: RunFolder, *, sample: Sample | None = None, unigram_loss: float | None = None) -> Path:
@@ -156,49 +88,6 @@ def _lines(
     yield from _origin(facts)
 
 
-def figures(facts: Facts, unigram_loss: float | None = None) -> list[tuple[str, str]]:
-    """The main figures of a run with their counts and intervals, as label and text."""
-    summary, found = facts.summary, []
-    evaluation = facts.held_out()
-    if evaluation is not None:
-        found.append(("held-out loss", _held_out(evaluation)))
-    if unigram_loss is not None:
-        found.append(("unigram baseline", f"{unigram_loss:.4f} nats per token, of a model that knows only frequencies"))
-    losses = series(facts.records, "step", "loss")
-    if len(losses):
-        found.append(("training loss", _training_loss(losses, _measure(facts.records))))
-    share = next((record for record in reversed(facts.of("step")) if record.number("h0_share") is not None), None)
-    if share is not None:
-        found.append(
-            (
-                "trained start state",
-                f"got gradient in {share.number('h0_share') or 0.0:.1%} of the first {share.step or 0:,} steps",
-            )
-        )
-    inside = (("branch gradients", internals.balance(facts.records)), ("entropy", internals.hidden(facts.records)))
-    found += [(label, text) for label, text in inside if text is not None]
-    if summary.parameters is not None:
-        found.append(("parameters", f"{summary.parameters:,}"))
-    tokens = series(facts.records, "step", "tokens")
-    if len(tokens):
-        found.append(("tokens trained on", f"{int(tokens.values[-1]):,} scored"))
-    rows = series(facts.records, "step", "rows")
-    if len(rows):
-        found.append(("examples trained on", f"{int(rows.values[-1]):,}"))
-    for unit in ("tokens", "rows"):
-        speeds = series(facts.records, "step", f"{unit}_per_second")
-        if len(speeds):
-            middle = float(np.median(speeds.values))
-            found.append(("throughput", f"{middle:,.0f} {unit} per second (median of {len(speeds):,} recorded steps)"))
-    if evaluation is not None:
-        found += _judged(evaluation)
-    seconds = _seconds(facts)
-    if seconds:
-        times = len(facts.of("run_start"))
-        found.append(("time", f"{seconds:,.0f} s" + (f", in {times} processes" if times > 1 else "")))
-    return found
-
-
 def _standing(summary: Summary) -> str:
     of = "" if summary.steps is None else f" of {summary.steps:,}"
     place = "before its first step" if summary.step is None else f"at step {summary.step:,}{of}"
@@ -206,55 +95,6 @@ def _standing(summary: Summary) -> str:
     stage = f"{summary.stage}{made}: " if summary.stage else ""
     why = f" ({summary.message})" if summary.message else ""
     return f"{stage}**{summary.state}** {place}{why}."
-
-
-def _held_out(evaluation: Record) -> str:
-    loss, tokens, rows = (evaluation.number(name) for name in ("loss", "tokens", "rows"))
-    if loss is None:
-        return "not recorded"
-    count = "count not recorded" if tokens is None else f"n = {int(tokens):,} tokens"
-    if rows is not None:
-        count = f"n = {int(rows):,} examples"
-    interval = evaluation.fields.get("interval")
-    if isinstance(interval, list) and len(interval) == 2 and all(isinstance(edge, (int, float)) for edge in interval):
-        count = f"95 % {interval[0]:.4f} to {interval[1]:.4f}, {count}"
-    extent = ", the whole split" if evaluation.fields.get("whole") is True else ""
-    return f"**{loss:.4f}**{_PER_TOKEN if rows is None else ''} ({count}{extent}) after step {evaluation.step}"
-
-
-def _measure(records: Sequence[Record]) -> str:
-    """What the loss is measured in: of a stage after the first it is a sum of losses of several kinds."""
-    return "" if any(record.kind == "step" and "rows" in record.fields for record in records) else _PER_TOKEN
-
-
-def _judged(evaluation: Record) -> Iterator[tuple[str, str]]:
-    """What else was measured on held-out examples, by name; of a stage after the first."""
-    if "rows" not in evaluation.fields:
-        return
-    for name in evaluation.fields:
-        value = evaluation.number(name)
-        if value is not None and name not in ("loss", "rows", "seconds") and not foreseen.tells(name):
-            yield f"held-out {name.replace('_', ' ')}", f"{value:.4f}"
-
-
-def _training_loss(losses: Series, measure: str) -> str:
-    last = losses.values[-max(LEAST_STEPS, round(LAST_SHARE * len(losses))) :]
-    if not np.isfinite(last).all():
-        return f"not finite in {int((~np.isfinite(last)).sum())} of the last {len(last)} recorded steps"
-    found = block_bootstrap_mean(last)
-    interval = f"95 % {found.low:.4f} to {found.high:.4f}, " if math.isfinite(found.low) else ""
-    return f"{found.value:.4f}{measure} ({interval}mean of the last {found.count} recorded steps)"
-
-
-def _seconds(facts: Facts) -> float:
-    """Time between the first and last record of each process, added up."""
-    total, begun, last = 0.0, None, None
-    for record in facts.records:
-        if record.kind == "run_start":
-            total += (last - begun) if begun is not None and last is not None else 0.0
-            begun = record.mono
-        last = record.mono
-    return total + ((last - begun) if begun is not None and last is not None else 0.0)
 
 
 def _inside(facts: Facts) -> Iterator[str]:
@@ -394,11 +234,3 @@ def _longest_run(text: str) -> int:
         here = here + 1 if character == "`" else 0
         longest = max(longest, here)
     return longest
-
-
-def _plan(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from think.core import durable
 from think.core.errors import InputOutput
+from think.core.facts import Facts
 from think.core.gates.evidence import Source
 from think.core.gates.store import Stored, append
 from think.core.gates.verdict import Finding, Status, Verdict
@@ -24,7 +25,6 @@ from think.core.page.chart import HEIGHT, WIDTH, Chart, Level
 from think.core.page.heat import heat
 from think.core.page.markup import Html, tag, text
 from think.core.page.scale import over
-from think.core.report import Facts
 from think.core.runs import RunFolder
 from think.core.series import Series
 from think.core.telemetry.writer import Clock, Writer

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from think.core.durable import replace_file
 from think.core.errors import InputOutput
+from think.core.facts import Facts
 from think.core.page.curves import curves
 from think.core.page.inside import gradients, states
 from think.core.page.markup import Html, joined, tag
 from think.core.page.origin import damage, origin, settings
 from think.core.page.sections import anomalies, gates, head, samples
-from think.core.report import Facts
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 "What a browser is told: whatever a text smuggled in, nothing is fetched, run or sent."

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from think.core import settings_file
+from think.core.facts import Facts
 from think.core.page.chart import Chart, Level, Mark
 from think.core.page.markup import Html, joined, tag
-from think.core.report import Facts
 from think.core.series import series
 from think.core.text import one_line
 

@@ -1,12 +1,12 @@
 """The inside of a model over a run: whose gradient it is, and how each recurrent state is doing."""
 
 from think.core import internals
+from think.core.facts import Facts
 from think.core.page.chart import Chart, Level
 from think.core.page.curves import steps_of
 from think.core.page.heat import heat
 from think.core.page.markup import Html, joined, table, tag
 from think.core.plots import component_shares
-from think.core.report import Facts
 from think.core.series import series
 
 _MAPS = {

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from think.core import settings_file
+from think.core.facts import Facts
 from think.core.page.markup import Html, details, joined, table, tag
 from think.core.page.sections import flat
-from think.core.report import Facts
 from think.core.runs import RunFolder
 from think.core.text import one_line
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from think.core.facts import Facts
+from think.core.figures import figures
 from think.core.gates.store import Stored
 from think.core.page.markup import Html, details, joined, table, tag
-from think.core.report import Facts, figures
 from think.core.telemetry.records import Record
 from think.core.text import one_line
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from think.core.ablations.measures import Figure, Measure
 from think.core.errors import BadData
-from think.core.report import Facts
+from think.core.facts import Facts
 from think.core.runs import RunFolder
 from think.core.series import series
 
