@@ -178,6 +178,7 @@ def test_people_read_a_table(place: Path, capsys: pytest.CaptureFixture[str]) ->
         (["stars", "--set", "arms=30"], Exit.BAD_SETTINGS, "arms"),
         (["stories"], Exit.BAD_SETTINGS, "0 sources of puzzles"),
         (["nowhere"], Exit.MISSING, "nowhere"),
+        (["stars", "--arm", "greedy", "--keep-tree"], Exit.USAGE, "keep_tree has no effect on greedy"),
     ],
 )
 def test_requests_that_cannot_be_met(

@@ -48,6 +48,7 @@ def page(
         swept += gone_through
         steerings += steered
     files = {f"{out.stem}/exam-{number}.svg": written.plot(one) for number, one in enumerate(found, 1)}
+    files |= {f"{out.stem}/exam-{number}-time.svg": written.plot(one, time=True) for number, one in enumerate(found, 1)}
     files |= {f"{out.stem}/sweep-{number}.svg": sweep_page.plot(one) for number, one in enumerate(swept, 1)}
     for number, one in enumerate(steerings, 1):
         files |= {f"{out.stem}/steering-{number}-{name}.svg": plot for name, plot in steering_page.plots(one)}

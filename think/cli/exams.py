@@ -194,12 +194,14 @@ def ask(
 
 
 def _refuse_unmoved(arms: Sequence[str], searching: "Searching") -> None:
-    """Raises UsageError for a prior that no arm would follow."""
+    """Raises UsageError for a prior that no arm would follow, and for trees where none are kept."""
     from think.core.eval.reasoning.searching import MODEL
     from think.core.eval.reasoning.sweep import split
 
     if searching.prior != MODEL:
         split("prior", arms)
+    if searching.keep_tree:
+        split("keep_tree", arms)
 
 
 def _wanting(arms: Sequence[str]) -> str | None:

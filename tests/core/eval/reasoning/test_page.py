@@ -17,7 +17,13 @@ def _arm(name: str, solved: int, against: tuple[float, float, float] | None = No
     found |= {"flops_per_puzzle": 2e6, "seconds": 1.0, "parameters": None}
     if against is not None:
         value, low, high = against
-        found["against"] = {"than": "search", "only_this": 1, "only_that": 2, "p": 0.5, "difference": value}
+        found["against"] = {
+            "than": "search",
+            "only_this": 1,
+            "only_that": 2,
+            "p": 0.5 if low <= 0 <= high else 1e-4,
+            "difference": value,
+        }
         found["against"] |= {"difference_low": low, "difference_high": high}
     return found | more
 

@@ -8,6 +8,7 @@ from think.core.eval.reasoning import seeds, sweep_page, wording
 from think.core.eval.reasoning.wording import SEARCH
 from think.core.eval.steering import page as steering_page
 from think.core.plots import SIZE, figure
+from think.core.statistics import holm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,8 +35,9 @@ def text(
         "Written by `think eval page` from what `think eval reasoning`, `sweep` and `steering` kept in the runs, not",
         "edited by hand. Shares are of different held-out puzzles, with Wilson intervals of 95 %; differences are",
         "paired by puzzle, with bootstrap intervals. No way of answering is told whether an answer is right. A verdict",
-        "is against the ways that were asked in that exam, no others. One run is one training seed: its intervals are",
-        "over puzzles, and say nothing of the next seed. What runs that differ in their seeds alone have in common is",
+        "is against the best of the ways that were asked in that exam, no others; beside the interval it takes",
+        "McNemar's p, corrected by Holm for all of these ways. One run is one training seed: its intervals are over",
+        "puzzles, and say nothing of the next seed. What runs that differ in their seeds alone have in common is",
         "told under *Training seeds*, with Student's intervals over runs.",
         "",
     ]
@@ -62,21 +64,24 @@ def text(
     return "\n".join(lines) + "\n"
 
 
-def plot(result: Result) -> bytes:
-    """SVG: share solved over what an answer costs, each arm with its interval."""
+def plot(result: Result, *, time: bool = False) -> bytes:
+    """SVG: share solved over what an answer costs, each arm with its interval.
+
+    time: over seconds on the machine of the exam, in place of operations
+    """
 
     def fill(axes: "Axes") -> None:
         for arm in result["arms"]:
-            if not arm["flops_per_puzzle"]:
+            cost = arm["seconds"] / arm["count"] if time else arm["flops_per_puzzle"] / 1e6
+            if not cost:
                 axes.axhline(arm["share"], color="grey", linewidth=1.0, linestyle=":")
                 continue
             spread = [[arm["share"] - arm["low"]], [arm["high"] - arm["share"]]]
             mark = "o" if _other(arm) else "s" if arm["arm"] == SEARCH else "x"
-            across = arm["flops_per_puzzle"] / 1e6
-            axes.errorbar(across, arm["share"], yerr=spread, fmt=mark, capsize=3, label=_named(arm))
+            axes.errorbar(cost, arm["share"], yerr=spread, fmt=mark, capsize=3, label=_named(arm))
         axes.set_xscale("log")
         axes.set_ylim(0, 1.02)
-        axes.set_xlabel("million floating-point operations for a puzzle")
+        axes.set_xlabel("seconds for a puzzle" if time else "million floating-point operations for a puzzle")
         axes.set_ylabel("share solved")
         axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
@@ -95,7 +100,8 @@ def _exam(number: int, result: Result, folder: str) -> Iterator[str]:
     yield ""
     yield f"    {result['command']}"
     yield ""
-    yield f"![share solved over cost]({folder}/exam-{number}.svg)"
+    yield f"![share solved over operations]({folder}/exam-{number}.svg)"
+    yield f"![share solved over seconds]({folder}/exam-{number}-time.svg)"
     yield ""
     first = result["arms"][0]["arm"]
     yield f"| way | solved | share | tokens | MFLOP | seconds | minus {first}, points | alone : {first} alone |"
@@ -117,9 +123,11 @@ def _verdict(result: Result) -> tuple[str, str, str, str, str]:
     if result["arms"][0]["arm"] != SEARCH or not others:
         return greedy, wording.share(arms[SEARCH]) if SEARCH in arms else "", "", "", ""
     best = max(others, key=lambda arm: float(arm["share"]))
+    corrected = dict(zip(map(_named, others), holm([arm["against"]["p"] for arm in others]), strict=True))
     against = best["against"]
     low, high = -against["difference_high"], -against["difference_low"]
-    says = "**better**" if low > 0 else "**worse**" if high < 0 else "**cannot tell**"
+    told = corrected[_named(best)] < wording.SURE
+    says = "**better**" if told and low > 0 else "**worse**" if told and high < 0 else "**cannot tell**"
     return greedy, wording.share(arms[SEARCH]), f"{_named(best)}, {wording.share(best)}", _points(against, -1), says
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from think.core.eval.reasoning import wording
 from think.core.eval.reasoning.wording import SEARCH
+from think.core.statistics import holm
 from think.core.statistics.comparison import Comparison, compare
 from think.core.statistics.intervals import student
 from think.core.training.predecessor import MUST_AGREE, Predecessor
@@ -85,14 +86,17 @@ def section(group: Group) -> Iterator[str]:
     yield f"{first['count']:,} puzzles of the {first['split']} split, the same for all."
     yield wording.searched(first["search"])
     yield "Runs: " + "; ".join(wording.run(result) for result in group.results) + "."
+    yield "Verdicts on single ways are by p, paired t over runs, corrected by Holm for all of them; intervals are not."
     yield ""
     yield "| way | solved in each run | mean | search − it, points | |"
     yield "|---|---|---|---|---|"
     yield f"| {SEARCH} | {_each(group.shares(SEARCH))} | | |"
-    ways = [*group.ways, BEST] if any(map(wording.has_to_be_beaten, group.ways)) else list(group.ways)
-    for way in ways:
-        shares = group.best() if way == BEST else group.shares(way)
-        yield f"| {way} | {_each(shares)} | {_points(group.against(way))} | {_says(group.against(way))} |"
+    compared = [group.against(way) for way in group.ways]
+    for way, found, p in zip(group.ways, compared, holm([found.p for found in compared]), strict=True):
+        yield f"| {way} | {_each(group.shares(way))} | {_points(found)} | {_says(found, p)} |"
+    if any(map(wording.has_to_be_beaten, group.ways)):
+        found = group.against(BEST)
+        yield f"| {BEST} | {_each(group.best())} | {_points(found)} | {_says(found, found.p)} |"
 
 
 def _of_one_training(first: Result, other: Result) -> Result:
@@ -119,8 +123,9 @@ def _points(found: Comparison) -> str:
     return f"{100 * value.value:+.1f} ({100 * value.low:+.1f} to {100 * value.high:+.1f})"
 
 
-def _says(found: Comparison) -> str:
-    if found.verdict != "cannot tell":
-        return "**better**" if found.verdict == "higher" else "**worse**"
-    more = "" if found.more_pairs is None else f", {found.more_pairs} more runs"
+def _says(found: Comparison, p: float) -> str:
+    """p: corrected for what else was compared."""
+    if p < wording.SURE:
+        return "**better**" if found.difference.value > 0 else "**worse**"
+    more = f", {found.more_pairs} more runs" if found.more_pairs else ""
     return f"**cannot tell**{more}"

@@ -14,13 +14,13 @@ from think.core.errors import UsageError
 from think.core.eval.reasoning.arms import FAMILY, Arm
 from think.core.eval.reasoning.measure import Measured
 from think.core.eval.reasoning.searching import PRIORS, RULES, Searching, heads_of, heads_said
+from think.core.eval.reasoning.wording import SURE
 from think.core.statistics import holm
 
 Verdict = Literal["more", "fewer", "cannot tell"]
 Monotone = Literal["yes", "no", "cannot tell"]
 
-SURE = 0.05
-"Corrected p below which a difference is told."
+YES_OR_NO = ("no", "yes")
 
 EACH, ALL = "each", "all"
 "Of heads: every single one in its turn; the mean of all of them."
@@ -58,6 +58,12 @@ def _searches_exactly(arm: Arm) -> bool:
     return arm.searches and "critic" in arm.needs
 
 
+def _yes(text: str) -> bool:
+    if text not in YES_OR_NO:
+        raise ValueError("neither yes nor no")
+    return text == "yes"
+
+
 def _prior(text: str) -> str:
     if text not in PRIORS:
         raise ValueError("no such prior")
@@ -79,6 +85,7 @@ OPTIONS: Mapping[str, Option] = {
     "heads": Option(heads_of, ordered=False, moves=_judged),
     "caution": Option(float, ordered=True, moves=_judged),
     "prior": Option(_prior, ordered=False, moves=_searches_exactly),
+    "keep_tree": Option(_yes, ordered=False, moves=_searches_exactly),
 }
 
 
@@ -97,6 +104,8 @@ class Sweep:
         """A value as text."""
         if self.over == "heads":
             return heads_said(value)
+        if isinstance(value, bool):
+            return YES_OR_NO[value]
         return f"{value:g}" if isinstance(value, float) else str(value)
 
     def put(self, base: Searching, value: Any) -> Searching:
@@ -148,8 +157,8 @@ def _option(over: str) -> Option:
 def _expected(over: str) -> str:
     if over == "rule":
         return " or ".join(RULES)
-    if over == "prior":
-        return " or ".join(PRIORS)
+    if over in ("prior", "keep_tree"):
+        return " or ".join(PRIORS if over == "prior" else YES_OR_NO)
     if over == "heads":
         return "all, each, or layers such as 0 or 0+2"
     return "a whole number from 1 on" if OPTIONS[over].parse is _count else "a number"

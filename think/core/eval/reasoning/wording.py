@@ -8,6 +8,10 @@ CONTROL = f"{SEARCH}_"
 "Ways of answering whose names begin so are searches too, in another world or with something taken away."
 
 
+SURE = 0.05
+"Corrected p below which a difference is told."
+
+
 def searched(search: Mapping[str, Any], without: str = "") -> str:
     """How it was searched, and which heads of the critic judged, or whose policy, where that was asked for.
 
