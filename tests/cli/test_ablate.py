@@ -375,6 +375,14 @@ def test_a_report_without_a_finished_cell_names_the_command(place: Path, capsys:
     assert "think ablate run study.toml" in capsys.readouterr().err
 
 
+def test_an_unknown_key_is_told_what_a_study_has(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "study.toml").write_text('after = "x"\n' + STUDY)
+    assert think("run", "study.toml") == Exit.BAD_SETTINGS
+    said = " ".join(capsys.readouterr().err.split())
+    assert "study.toml:1: after is not a setting" in said
+    assert "the file has also, base, budget, changes, data, measures, metric, preset, seeds, summary, variants" in said
+
+
 def test_a_report_is_of_the_study_as_it_was_run_last(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

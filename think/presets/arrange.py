@@ -120,10 +120,11 @@ class _Arranging:
 
     def unknown(self, section: type[BaseModel], key: str, path: Path) -> str | None:
         """Report an unknown key; the answer is the key that was probably meant."""
-        legal = [*section.model_fields, *(HEADER_KEYS if len(path) == 1 else ())]
+        preset = not HEADER_KEYS.keys() & self.into.model_fields.keys()  # files of another kind have their own
+        legal = [*section.model_fields, *(HEADER_KEYS if len(path) == 1 and preset else ())]
         like = nearest(key, legal)
         remedy = f"did you mean {dotted((*path[:-1], like))}?" if like else self.elsewhere(key, path)
-        here = dotted(path[:-1]) or "a preset"
+        here = dotted(path[:-1]) or ("a preset" if preset else "the file")
         if KIND in section.model_fields:
             here += f' with kind = "{kind_of(section)}"'
         self.problems.append(

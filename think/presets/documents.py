@@ -47,7 +47,7 @@ def _text(file: File, shown: str) -> str:
     try:
         raw = file.read_bytes()
     except FileNotFoundError:
-        raise _refused("there is no such file", shown, "a preset file, or the name of a preset", MISSING) from None
+        raise _refused("there is no such file", shown, "a file, or a name of what comes with think", MISSING) from None
     except IsADirectoryError:
         raise _refused("this is a folder, not a preset", shown, "a .toml or .json file") from None
     except OSError as error:

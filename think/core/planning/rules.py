@@ -48,12 +48,12 @@ class SearchSettings(Settings):
     rule: Annotated[Gumbel | Puct, Field(discriminator="kind")] = Gumbel()
     "how actions are chosen"
 
-    def check(self, actions: int) -> None:
-        """Raises BadSettings when a world of this many actions cannot be searched so."""
+    def check(self, actions: int, where: str = "rule.considered") -> None:
+        """Raises BadSettings when a world of this many actions cannot be searched so; where: what the user has set."""
         if isinstance(self.rule, Gumbel) and self.rule.considered > actions:
             raise BadSettings(
                 f"a search is to consider {self.rule.considered} actions, and the world has {actions}",
-                where="rule.considered",
+                where=where,
                 expected=f"at most {actions}",
-                remedy=f"set rule.considered to {actions} or less",
+                remedy=f"set {where} to {actions} or less",
             )

@@ -38,7 +38,7 @@ def planner(
     the critic has not, and for a policy that the run has not.
     """
     critic = judge.critic(thinker)
-    search.check(len(task.actions))
+    search.check(len(task.actions), "--considered")
     actions = torch.from_numpy(Encoding(task, thinker.tokenizer).actions)
     end, judges = None if legality else ENDOFTURN, critic.asked(heads, caution)
     fusion = judge.fusion(thinker) if prior == FUSED else None

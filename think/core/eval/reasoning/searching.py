@@ -46,7 +46,7 @@ class Searching:
         """Without noise. Raises UsageError as `check` does, and BadSettings for what no search of the task can do."""
         self.check()
         search = SearchSettings(simulations=self.simulations, rule=self._rule(len(task.actions)))
-        search.check(len(task.actions))
+        search.check(len(task.actions), "--considered")
         return search
 
     def check(self) -> None:
