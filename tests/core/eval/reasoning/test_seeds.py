@@ -12,11 +12,17 @@ from think.core.eval.reasoning.seeds import BEST, groups, recipe
 from think.core.training.predecessor import Predecessor
 from think.core.training.stages.stage3 import Stage3Settings
 
+SPAN = 0.01
+"Half the width of a difference over puzzles."
+
 SHARES = {"search": (90, 92, 94), "greedy": (20, 22, 21), "beam": (70, 80, 60), "refine": (75, 60, 70)}
 
 
 def _exam(number: int, **more: Any) -> dict[str, Any]:
-    arms = [_arm(name, shares[number], None if name == "search" else (0, 0, 0)) for name, shares in SHARES.items()]
+    arms = []
+    for name, shares in SHARES.items():
+        less = (shares[number] - SHARES["search"][number]) / 100
+        arms.append(_arm(name, shares[number], None if name == "search" else (less, less - SPAN, less + SPAN)))
     return _result(*arms, run=f"stars_{number}", model=f"m{number}", critic=f"c{number}", **more)
 
 
@@ -77,10 +83,19 @@ def test_what_two_critics_of_one_model_were_asked_is_not_mixed() -> None:
 
 def test_the_best_other_way_is_that_of_each_run() -> None:
     (found,) = groups(EXAMS, _recipes("a", "a", "a"))
-    assert found.best() == {0: 0.75, 1: 0.80, 2: 0.70}
+    assert found.shares(BEST) == {0: 0.75, 1: 0.80, 2: 0.70}
     against = found.against(BEST).difference  # 15, 12 and 24 points: mean 17, deviation 6.245, t(2) = 4.303
     assert against.value == pytest.approx(0.17)
     assert against.low == pytest.approx(0.17 - 4.303 * 0.06245 / 3**0.5, abs=1e-4)
+
+
+def test_runs_that_agree_say_nothing_of_other_puzzles() -> None:
+    same = [_exam(0) | {"run": f"stars_{number}", "critic": f"c{number}"} for number in range(3)]
+    for exam in same:
+        exam["arms"] = [_arm("search", 100), _arm("greedy", 99, (-0.01, -0.03, 0.01))]
+    page = text("T", same, "plots", recipes=_recipes("a", "a", "a"))
+    line = next(line for line in page.splitlines() if line.startswith("| greedy | 99.0, 99.0, 99.0 |"))
+    assert line == "| greedy | 99.0, 99.0, 99.0 | 99.0 % (94.0 – 100.0) | +1.0 (-1.0 to +3.0) | **cannot tell** |"
 
 
 def test_the_page_tells_what_holds_over_trainings() -> None:

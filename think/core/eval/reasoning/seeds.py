@@ -1,19 +1,20 @@
 """The same exam of runs that were trained alike but for their seeds: what holds from seed to seed.
 
 A run gives one share solved for each way of answering, so intervals are Student's, over runs; differences are paired by
-run, whose puzzles are the same for all ways.
+run, whose puzzles are the same for all ways. All runs are asked the same puzzles, so that runs which agree say nothing
+of other puzzles: no interval is narrower than the mean of those over puzzles.
 """
 
 import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from think.core.eval.reasoning import wording
 from think.core.eval.reasoning.wording import SEARCH
 from think.core.statistics import holm
 from think.core.statistics.comparison import Comparison, compare
-from think.core.statistics.intervals import student
+from think.core.statistics.intervals import Interval, student
 from think.core.training.predecessor import MUST_AGREE, Predecessor
 
 BEST = "the best other way of each run"
@@ -30,18 +31,26 @@ class Group:
     results: tuple[Result, ...]
     ways: tuple[str, ...]
 
+    def arms(self, way: str) -> list[Mapping[str, Any]]:
+        """What each run did by a way of answering; by `BEST`: by the best of those that a search has to beat."""
+        ways = [other for other in self.ways if wording.has_to_be_beaten(other)] if way == BEST else [way]
+        return [max((_arm(result, name) for name in ways), key=lambda arm: arm["share"]) for result in self.results]
+
     def shares(self, way: str) -> dict[Hashable, float]:
         """Solved by a way of answering, by number of the run."""
-        return {number: _arm(result, way)["share"] for number, result in enumerate(self.results)}
+        return {number: arm["share"] for number, arm in enumerate(self.arms(way))}
+
+    def mean(self, way: str) -> Interval:
+        """Of these shares."""
+        arms = self.arms(way)
+        return _wide_as(student([arm["share"] for arm in arms]), [(arm["low"], arm["high"]) for arm in arms])
 
     def against(self, way: str) -> Comparison:
-        """The search minus a way, or minus `BEST`."""
-        return compare(self.shares(SEARCH), self.best() if way == BEST else self.shares(way))
-
-    def best(self) -> dict[Hashable, float]:
-        """The share of the best of the others that a search has to beat, which may be another way in each run."""
-        ways = [way for way in self.ways if wording.has_to_be_beaten(way)]
-        return {number: max(self.shares(way)[number] for way in ways) for number in range(len(self.results))}
+        """The search minus a way."""
+        found = compare(self.shares(SEARCH), self.shares(way))
+        over_puzzles = [arm["against"] for arm in self.arms(way)]
+        spans = [(-one["difference_high"], -one["difference_low"]) for one in over_puzzles]
+        return replace(found, difference=_wide_as(found.difference, spans))
 
 
 def recipe(critic: Predecessor) -> str:
@@ -86,17 +95,18 @@ def section(group: Group) -> Iterator[str]:
     yield f"{first['count']:,} puzzles of the {first['split']} split, the same for all."
     yield wording.searched(first["search"])
     yield "Runs: " + "; ".join(wording.run(result) for result in group.results) + "."
-    yield "Verdicts on single ways are by p, paired t over runs, corrected by Holm for all of them; intervals are not."
+    yield "Intervals are over runs, and no narrower than those over puzzles. Verdicts on single ways take p beside"
+    yield "them, paired t over runs, corrected by Holm for all of them."
     yield ""
     yield "| way | solved in each run | mean | search − it, points | |"
     yield "|---|---|---|---|---|"
-    yield f"| {SEARCH} | {_each(group.shares(SEARCH))} | | |"
+    yield f"| {SEARCH} | {_each(group, SEARCH)} | | |"
     compared = [group.against(way) for way in group.ways]
     for way, found, p in zip(group.ways, compared, holm([found.p for found in compared]), strict=True):
-        yield f"| {way} | {_each(group.shares(way))} | {_points(found)} | {_says(found, p)} |"
+        yield f"| {way} | {_each(group, way)} | {_points(found)} | {_says(found, p)} |"
     if any(map(wording.has_to_be_beaten, group.ways)):
         found = group.against(BEST)
-        yield f"| {BEST} | {_each(group.best())} | {_points(found)} | {_says(found, found.p)} |"
+        yield f"| {BEST} | {_each(group, BEST)} | {_points(found)} | {_says(found, found.p)} |"
 
 
 def _of_one_training(first: Result, other: Result) -> Result:
@@ -112,10 +122,16 @@ def _arm(result: Result, way: str) -> Mapping[str, Any]:
     return found
 
 
-def _each(shares: Mapping[Hashable, float]) -> str:
-    mean = student(list(shares.values()))
+def _wide_as(found: Interval, spans: Sequence[tuple[float, float]]) -> Interval:
+    """An interval over runs, no narrower than the mean of those over puzzles."""
+    low, high = (sum(ends) / len(spans) for ends in zip(*spans, strict=True))
+    return replace(found, low=min(found.low, low), high=max(found.high, high))
+
+
+def _each(group: Group, way: str) -> str:
+    mean = group.mean(way)
     spread = f"{100 * mean.value:.1f} % ({100 * max(mean.low, 0.0):.1f} – {100 * min(mean.high, 1.0):.1f})"
-    return ", ".join(f"{100 * share:.1f}" for share in shares.values()) + f" | {spread}"
+    return ", ".join(f"{100 * share:.1f}" for share in group.shares(way).values()) + f" | {spread}"
 
 
 def _points(found: Comparison) -> str:
@@ -125,7 +141,7 @@ def _points(found: Comparison) -> str:
 
 def _says(found: Comparison, p: float) -> str:
     """p: corrected for what else was compared."""
-    if p < wording.SURE:
+    if p < wording.SURE and found.difference.excludes_zero:
         return "**better**" if found.difference.value > 0 else "**worse**"
     more = f", {found.more_pairs} more runs" if found.more_pairs else ""
     return f"**cannot tell**{more}"
