@@ -89,6 +89,12 @@ def test_the_best_other_way_is_that_of_each_run() -> None:
     assert against.low == pytest.approx(0.17 - 4.303 * 0.06245 / 3**0.5, abs=1e-4)
 
 
+def test_an_exam_whose_first_way_is_not_the_search_stands_in_no_table() -> None:
+    turned = [exam | {"arms": [_arm("greedy", 20), _arm("search", 90, (0.7, 0.6, 0.8))]} for exam in EXAMS]
+    assert not list(groups(turned, _recipes("a", "a", "a")))
+    assert "## Training seeds" not in text("T", turned, "plots", recipes=_recipes("a", "a", "a"))
+
+
 def test_runs_that_agree_say_nothing_of_other_puzzles() -> None:
     same = [_exam(0) | {"run": f"stars_{number}", "critic": f"c{number}"} for number in range(3)]
     for exam in same:

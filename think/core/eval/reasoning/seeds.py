@@ -69,12 +69,13 @@ def recipe(critic: Predecessor) -> str:
 def groups(results: Sequence[Result], recipes: Mapping[str, str]) -> Iterator[Group]:
     """Exams that two or more runs of one recipe were asked. What a run was asked in several sittings is one exam.
 
-    recipes: by checkpoint of the critic, as results name it; a result whose critic is not among them is left out.
+    recipes: by checkpoint of the critic, as results name it; a result whose critic is not among them is left out, and
+    so is one whose first way is not the search: its differences are from another.
     A run is one training, however often it was asked, and by whatever path: the result of its last step counts.
     """
     found: dict[str, dict[str, Result]] = {}
     for result in results:
-        if result["critic"] in recipes and any(arm["arm"] == SEARCH for arm in result["arms"]):
+        if result["critic"] in recipes and result["arms"][0]["arm"] == SEARCH:
             asked = {name: result[name] for name in ("task", "split", "count", "seed", "search", "samples")}
             key = json.dumps([recipes[result["critic"]], asked], sort_keys=True)
             same = found.setdefault(key, {})
