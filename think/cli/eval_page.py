@@ -25,7 +25,7 @@ def page(
     from think.core.durable import replace_file
     from think.core.eval.reasoning import page as written
     from think.core.eval.reasoning import sweep_page
-    from think.core.eval.reasoning.results import EXAM, STEERING, SWEEP, kept
+    from think.core.eval.results import EXAM, STEERING, SWEEP, kept
     from think.core.eval.steering import page as steering_page
     from think.core.runs import RunFolder
 

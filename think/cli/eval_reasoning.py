@@ -49,8 +49,8 @@ def reasoning(
     json: Json = False,
 ) -> None:
     """Held-out puzzles of a run's task: share solved by each way of answering, with intervals and costs"""
-    from think.core.eval.reasoning.results import keep
     from think.core.eval.reasoning.searching import Searching, heads_of
+    from think.core.eval.results import keep
 
     arms = list(dict.fromkeys(arm or DEFAULT_ARMS))
     if match and SEARCH not in arms:

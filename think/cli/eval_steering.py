@@ -66,7 +66,7 @@ def steering(
     from think.cli.generate import assemble, unescaped
     from think.core.data.store import Packed
     from think.core.deliberator import expect_recurrent
-    from think.core.eval.reasoning.results import STEERING, keep
+    from think.core.eval.results import STEERING, keep
     from think.core.eval.steering.items import windows
     from think.core.eval.steering.measure import steer
     from think.core.planning.injection import InjectionSettings

@@ -64,8 +64,8 @@ def sweep(
 ) -> None:
     """One exam at several values of one option: the same puzzles and arms, every difference paired by puzzle"""
     from think.core.eval.reasoning import sweep as core
-    from think.core.eval.reasoning.results import SWEEP, keep
     from think.core.eval.reasoning.searching import Searching, heads_of
+    from think.core.eval.results import SWEEP, keep
 
     named, texts = _asked_for(over, study)
     arms = list(dict.fromkeys(arm or DEFAULT_ARMS))

@@ -8,7 +8,7 @@ import pytest
 
 from think.core.errors import BadData
 from think.core.eval.reasoning.page import plot, text
-from think.core.eval.reasoning.results import keep, kept
+from think.core.eval.results import keep, kept
 
 
 def _arm(name: str, solved: int, against: tuple[float, float, float] | None = None, **more: Any) -> dict[str, Any]:
